@@ -1,1 +1,9 @@
-//! Placeholder.
+//! What the keeper (the program `init`) shares with others: the [`protocol`] it speaks with the manager, the [`link`]
+//! both speak it over, and the [`table`] in which it survives itself.
+//!
+//! Knows processes and descriptors. Must never know what a job, an instance or an event is.
+
+pub mod link;
+mod mapping;
+pub mod protocol;
+pub mod table;

@@ -1,7 +1,7 @@
 //! What the keeper and the manager say to each other, and nothing else.
 //!
-//! One message is one `SOCK_SEQPACKET` packet: a bincode body (standard configuration, see [`encode`]) with the
-//! descriptors it names as `SCM_RIGHTS`. The keeper knows tickets, processes and descriptors; the words *job*,
+//! One message is one `SOCK_SEQPACKET` packet: a bincode body (see [`encode`]) with the descriptors it names as
+//! `SCM_RIGHTS` (see [`crate::link`]). The keeper knows tickets, processes and descriptors; the words *job*,
 //! *instance* and *event* must never appear here except inside a [`SpawnRequest::label`], which it only carries.
 //!
 //! The manager is started with its end of the pair as descriptor [`MANAGER_FD`]. The first thing the keeper sends on
@@ -9,6 +9,11 @@
 //! manager sends back, once it has resumed and taken over, is [`ToKeeper::Ready`].
 
 use bincode::{Decode, Encode};
+
+/// The manager exits with this status (`EX_USAGE` of sysexits.h), after writing why to standard error, when its options
+/// are wrong: starting it again would not help. Before its first [`ToKeeper::Ready`] this ends a session's keeper with
+/// exit status 1; PID 1 starts the manager without options instead.
+pub const EXIT_USAGE: u8 = 64;
 
 /// Descriptor number of the manager's end of the socket pair.
 pub const MANAGER_FD: i32 = 3;
@@ -34,19 +39,45 @@ pub enum ToKeeper {
     SpawnLarge,
     /// Signal the process of a ticket, before it is reaped, so never a stranger. `request` numbers the signals of the
     /// manager's life time; a number not above the last one of that ticket is answered but not sent again.
-    Signal { ticket: Ticket, request: u64, signal: i32, whole_group: bool },
+    Signal {
+        /// Whose process.
+        ticket: Ticket,
+        /// Number of this request, counting up over all managers.
+        request: u64,
+        /// Signal number.
+        signal: i32,
+        /// Its process group, if it leads one; else the process alone.
+        whole_group: bool,
+    },
     /// The exit (or failed spawn) of this ticket is in the journal and may be forgotten.
-    Acknowledge { ticket: Ticket },
+    Acknowledge {
+        /// Which one.
+        ticket: Ticket,
+    },
     /// Keep the packet's one descriptor under a name (at most [`NAME_MAX_BYTES`]); an older one of that name is closed.
-    Hold { name: String },
+    Hold {
+        /// Name to find it by.
+        name: String,
+    },
     /// Close the descriptor that is held under a name.
-    Release { name: String },
+    Release {
+        /// Name it was given.
+        name: String,
+    },
     /// Answer to [`ToManager::Ping`].
-    Pong { number: u64 },
+    Pong {
+        /// The number of the ping.
+        number: u64,
+    },
     /// Execute the keeper anew from its installed path (an upgrade), then start the manager anew.
     Reexecute,
     /// The session is over (or the machine goes down): end the manager, then do this.
     Finish(Finish),
+    /// Follow no more forks of this ticket: its process is the one it has now.
+    Settle {
+        /// Which one.
+        ticket: Ticket,
+    },
 }
 
 /// How the keeper ends.
@@ -66,26 +97,79 @@ pub enum ToManager {
     /// One ticket the keeper still knows.
     RollCallEntry(Entry),
     /// Held descriptors, as many names as the packet has descriptors, in that order (copies; the keeper keeps its own).
-    RollCallHeld { names: Vec<String> },
+    RollCallHeld {
+        /// Name of each of the packet's descriptors.
+        names: Vec<String>,
+    },
     /// The roll call is complete.
     RollCallEnd,
     /// Answer to a spawn: the process runs its program (its exec succeeded).
-    Spawned { ticket: Ticket, pid: i32, start_time_ticks: u64 },
+    Spawned {
+        /// Which one.
+        ticket: Ticket,
+        /// Its process id.
+        pid: i32,
+        /// Field 22 of /proc/pid/stat, in clock ticks since boot; 0 if unknown.
+        start_time_ticks: u64,
+    },
     /// Answer to a spawn: the process could not be made, or a stage before its exec failed.
-    SpawnFailed { ticket: Ticket, stage: Stage, errno: i32 },
+    SpawnFailed {
+        /// Which one.
+        ticket: Ticket,
+        /// What failed.
+        stage: Stage,
+        /// Why, an errno.
+        errno: i32,
+    },
     /// Answer to a signal: it is sent, or there was no process any more.
-    Signalled { ticket: Ticket, request: u64, errno: i32 },
+    Signalled {
+        /// Which one.
+        ticket: Ticket,
+        /// Number of the request.
+        request: u64,
+        /// 0, or why not: ESRCH for a process that has ended, or never was.
+        errno: i32,
+    },
     /// The followed process of a ticket ended and left a descendant that is now the ticket's process
     /// ([`SpawnRequest::follow_forks`] counted down by one).
-    Forked { ticket: Ticket, pid: i32, start_time_ticks: u64, forks_left: u8 },
+    Forked {
+        /// Which one.
+        ticket: Ticket,
+        /// Its process id.
+        pid: i32,
+        /// Field 22 of /proc/pid/stat, in clock ticks since boot; 0 if unknown.
+        start_time_ticks: u64,
+        /// How many forks are still to be followed.
+        forks_left: u8,
+    },
     /// The process stopped itself with SIGSTOP (only for requests with [`SpawnRequest::report_stop`]).
-    Stopped { ticket: Ticket },
+    Stopped {
+        /// Which one.
+        ticket: Ticket,
+    },
     /// The process of a ticket has ended. Kept by the keeper until it is acknowledged.
-    Exited { ticket: Ticket, pid: i32, status: ExitStatus },
+    Exited {
+        /// Which one.
+        ticket: Ticket,
+        /// Its process id.
+        pid: i32,
+        /// How it ended.
+        status: ExitStatus,
+    },
     /// A signal that reached the keeper itself (INT, WINCH, PWR, HUP, TERM, USR1).
-    Signal { signal: i32, sender_pid: i32, sender_uid: u32 },
+    Signal {
+        /// Signal number.
+        signal: i32,
+        /// Who sent it; 0 for the kernel or another pid namespace.
+        sender_pid: i32,
+        /// Its user.
+        sender_uid: u32,
+    },
     /// Are you alive? Answer with the same number within the time of the heartbeat.
-    Ping { number: u64 },
+    Ping {
+        /// To be answered.
+        number: u64,
+    },
 }
 
 /// Why a manager is started.
@@ -120,7 +204,12 @@ pub enum ExitStatus {
     /// It called exit with this status.
     Code(i32),
     /// This signal ended it.
-    Signal { signal: i32, core_dumped: bool },
+    Signal {
+        /// Signal number.
+        signal: i32,
+        /// Whether it left a core file.
+        core_dumped: bool,
+    },
 }
 
 /// One line of the roll call.
@@ -144,11 +233,21 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Condition {
     /// It runs; so many forks are still to be followed; whether it has stopped itself (see [`ToManager::Stopped`]).
-    Running { forks_left: u8, has_stopped: bool },
+    Running {
+        /// Forks still to be followed.
+        forks_left: u8,
+        /// It has stopped itself.
+        has_stopped: bool,
+    },
     /// It has ended and nobody has acknowledged it.
     Exited(ExitStatus),
     /// It could not be started and nobody has acknowledged it.
-    Failed { stage: Stage, errno: i32 },
+    Failed {
+        /// What failed.
+        stage: Stage,
+        /// Why, an errno.
+        errno: i32,
+    },
 }
 
 /// Longest label kept, in bytes.
@@ -259,4 +358,107 @@ pub enum Stage {
     AppArmor,
     /// execve(2).
     Execute,
+}
+
+/// The one bincode configuration. The limit bounds what a length inside a damaged message can make [`decode`] allocate.
+const fn configuration() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<REQUEST_MAX_BYTES>()
+}
+
+/// The largest message there can be, in bytes: a spawn request in a memfd. Above the kernel's `ARG_MAX` of 6 MiB.
+pub const REQUEST_MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is wrong with the bytes of a message. The other side is at fault, or speaks a newer version.
+#[derive(Debug)]
+pub struct Malformed {
+    what: &'static str,
+    reason: String,
+}
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not a message of kind {}: {} (do both programs have the same version?)", self.what, self.reason)
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// The bytes of a message.
+///
+/// # Errors
+/// [`Malformed`] when it is larger than [`REQUEST_MAX_BYTES`].
+pub fn encode<T: Encode>(message: &T) -> Result<Vec<u8>, Malformed> {
+    bincode::encode_to_vec(message, configuration())
+        .map_err(|error| Malformed { what: std::any::type_name::<T>(), reason: error.to_string() })
+}
+
+/// The message of these bytes.
+///
+/// # Errors
+/// [`Malformed`] when they are none, or more than one.
+pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, Malformed> {
+    let malformed = |reason| Malformed { what: std::any::type_name::<T>(), reason };
+    match bincode::decode_from_slice(bytes, configuration()) {
+        Ok((message, used)) if used == bytes.len() => Ok(message),
+        Ok((_, used)) => Err(malformed(format!("{} bytes too many", bytes.len() - used))),
+        Err(error) => Err(malformed(error.to_string())),
+    }
+}
+
+/// A small value ([`Stage`], [`ExitStatus`], [`Reason`]) in one word, so that it can be stored with one instruction.
+/// Allocates nothing: a child between clone and exec, and a signal handler, may call it.
+pub(crate) fn to_word<T: Encode>(value: T) -> u64 {
+    let mut bytes = [0; 8];
+    // The largest, `Reason::ManagerEnded(ExitStatus::Signal { .. })`, takes 1 + 1 + 5 + 1 bytes; see the tests.
+    let fits = bincode::encode_into_slice(value, &mut bytes, configuration());
+    debug_assert!(fits.is_ok());
+    u64::from_le_bytes(bytes)
+}
+
+/// The value of a word made by [`to_word`]; none if it is damaged.
+pub(crate) fn from_word<T: Decode<()>>(word: u64) -> Option<T> {
+    bincode::decode_from_slice(&word.to_le_bytes(), configuration()).ok().map(|(value, _)| value)
+}
+
+impl Stage {
+    /// This stage in one word; async-signal-safe.
+    #[must_use]
+    pub fn to_word(self) -> u64 {
+        to_word(self)
+    }
+
+    /// The stage of such a word.
+    #[must_use]
+    pub fn from_word(word: u64) -> Option<Self> {
+        from_word(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_hold_the_largest_values() {
+        let status = ExitStatus::Signal { signal: i32::MAX, core_dumped: true };
+        for reason in [Reason::ManagerEnded(status), Reason::KeeperCrashed(i32::MIN), Reason::Boot] {
+            assert_eq!(from_word(to_word(reason)), Some(reason));
+        }
+        for stage in [Stage::Limit(u32::MAX), Stage::Request, Stage::Execute] {
+            assert_eq!(Stage::from_word(stage.to_word()), Some(stage));
+        }
+        assert_eq!(Stage::from_word(u64::MAX), None);
+    }
+
+    #[test]
+    fn foreign_bytes_are_an_error_not_a_panic() {
+        let good = encode(&ToKeeper::Hold { name: "journal".to_owned() }).expect("encodes");
+        for cut in 0..good.len() {
+            assert!(decode::<ToKeeper>(&good[..cut]).is_err());
+        }
+        let mut long = good;
+        long.push(0);
+        assert!(decode::<ToKeeper>(&long).is_err());
+        assert!(decode::<ToKeeper>(&[1, 253, 255, 255, 255, 255, 255, 255, 255, 255]).is_err());
+    }
 }

@@ -9,4 +9,5 @@ extern crate std;
 
 pub mod class;
 pub mod condition;
+pub mod parse;
 pub mod signals;

@@ -241,6 +241,30 @@ impl Class {
     }
 }
 
+impl Expect {
+    /// As in job files.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Stop => "stop",
+            Self::Fork => "fork",
+            Self::Daemon => "daemon",
+            Self::Notify => "notify",
+        }
+    }
+
+    /// How many things are waited for: forks, or the one stop or notification.
+    #[must_use]
+    pub const fn awaits(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Stop | Self::Fork | Self::Notify => 1,
+            Self::Daemon => 2,
+        }
+    }
+}
+
 impl Default for Attributes {
     fn default() -> Self {
         Self {

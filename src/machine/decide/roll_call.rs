@@ -1,0 +1,137 @@
+//! Coming back: what the keeper knows, held against what the journal says.
+//!
+//! There is no other reconciliation. What the keeper has done since the journal's last frame comes in as if it had been
+//! told just now, and what it has not done is asked for again.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::Turn;
+use crate::change::Change;
+use crate::effect::{Announcement, Effect, Priority};
+use crate::input::{RollCall, RollCallCondition, RollCallEntry};
+use crate::job::{Cause, Goal, JobState, ProcessKind, SignalRequest};
+use crate::spawn;
+
+impl Turn<'_> {
+    pub(super) fn hear_roll_call(&mut self, call: &RollCall) {
+        let waiting: Vec<(u64, Announcement)> = self.state.outbox.iter().cloned().collect();
+        for (number, announcement) in waiting {
+            self.again(Effect::Announce(number, announcement));
+        }
+        if call.is_restart {
+            let generation = self.state.generation.saturating_add(1);
+            self.commit(Change::Restarted { generation });
+            self.log(Priority::Message, || format!("Resumed after {}", call.reason));
+            self.announce(Announcement::Restarted(generation));
+        }
+        let gone: Vec<u64> =
+            self.state.connections.keys().copied().filter(|number| !call.connections.contains(number)).collect();
+        gone.into_iter().for_each(|connection| self.commit(Change::ConnectionEnded { connection }));
+        let entries: BTreeMap<u64, &RollCallEntry> = call.entries.iter().map(|entry| (entry.ticket, entry)).collect();
+        let known: Vec<u64> = self.state.index.tickets.keys().copied().collect();
+        for ticket in known {
+            match entries.get(&ticket) {
+                Some(entry) => self.hear_of(entry),
+                None => self.miss(ticket),
+            }
+        }
+        for entry in entries.values() {
+            if self.state.process(entry.ticket).is_none() {
+                self.hear_of_stranger(entry);
+            }
+        }
+        let lost: Vec<u64> = self.state.strays.keys().copied().filter(|ticket| !entries.contains_key(ticket)).collect();
+        lost.into_iter().for_each(|ticket| self.commit(Change::StrayEnded { ticket }));
+        self.resume_stuck();
+    }
+
+    /// A process that both know.
+    fn hear_of(&mut self, entry: &RollCallEntry) {
+        let ticket = entry.ticket;
+        self.settle_signal(entry);
+        match &entry.condition {
+            RollCallCondition::Running { forks_left, has_stopped } => {
+                self.process_spawned(ticket, entry.pid, entry.start_time_ticks);
+                if self.state.process(ticket).is_some_and(|(_, _, process)| process.pid != entry.pid) {
+                    self.process_forked(ticket, entry.pid, entry.start_time_ticks, *forks_left);
+                }
+                if *has_stopped {
+                    self.process_stopped(ticket);
+                }
+            }
+            RollCallCondition::Exited(cause) => {
+                self.process_spawned(ticket, entry.pid, entry.start_time_ticks);
+                self.process_ended(ticket, *cause);
+            }
+            RollCallCondition::Failed(reason) => self.process_failed_to_spawn(ticket, reason),
+        }
+    }
+
+    /// A signal that was on its way: it has arrived, or is sent again.
+    fn settle_signal(&mut self, entry: &RollCallEntry) {
+        let ticket = entry.ticket;
+        let Some((_, _, process)) = self.state.process(ticket) else { return };
+        let Some(SignalRequest { request, signal, whole_group, confirmed: false }) = process.signal else { return };
+        if entry.last_signal_request >= request {
+            self.commit(Change::SignalConfirmed { ticket, request });
+        } else {
+            self.again(Effect::Signal { ticket, request, signal, whole_group });
+        }
+    }
+
+    /// A process that only we know: the keeper has not heard of it yet, or its table was damaged.
+    fn miss(&mut self, ticket: u64) {
+        let Some((_, instance, process)) = self.state.process(ticket) else { return };
+        if process.pid == 0 {
+            self.again(Effect::Spawn(ticket));
+            return;
+        }
+        let (title, kind, pid) = (instance.title(), process.kind.name(), process.pid);
+        self.log(Priority::Error, || {
+            format!("{title} {kind} process ({pid}) is not in the keeper's table; taken as ended")
+        });
+        self.process_ended(ticket, Cause::Unknown);
+    }
+
+    /// A process that only the keeper knows: the journal was lost. A running main process gets its instance back if its
+    /// job file is still there; anything else is left in peace, and forgotten when it ends.
+    fn hear_of_stranger(&mut self, entry: &RollCallEntry) {
+        let ticket = entry.ticket;
+        if !matches!(entry.condition, RollCallCondition::Running { .. }) {
+            self.commit(Change::StrayEnded { ticket });
+            return;
+        }
+        self.commit(Change::StrayNoted { ticket, pid: entry.pid, label: entry.label.clone() });
+        let Some((ProcessKind::Main, class, name)) = spawn::read_label(&entry.label) else { return };
+        if self.state.class(class).is_none() || self.state.find(class, name).is_some() {
+            return;
+        }
+        let instance = self.instance_to_start(class, name);
+        let environment = self.environment_of_class(class);
+        self.commit(Change::Begun { instance, environment });
+        self.commit(Change::GoalChanged { instance, goal: Goal::Start });
+        self.commit(Change::StateChanged { instance, state: JobState::Running });
+        self.commit(Change::ProcessRequested { instance, kind: ProcessKind::Main, ticket, awaits: 0 });
+        self.commit(Change::ProcessSpawned { ticket, pid: entry.pid, start_time_ticks: entry.start_time_ticks });
+        self.commit(Change::StrayAdopted { ticket });
+        self.log(Priority::Warn, || {
+            format!("{class} ({name}) was found running as process {} and is ours again", entry.pid)
+        });
+    }
+
+    /// Instances that could go on by themselves, because a repair cut the journal between two steps.
+    fn resume_stuck(&mut self) {
+        let numbers: Vec<u64> = self.state.instances.keys().copied().collect();
+        for number in numbers {
+            let is_orphaned = self.state.instances.get(&number).is_some_and(|instance| {
+                instance.blocked_by.is_some_and(|event| !self.state.events.contains_key(&event))
+            });
+            if is_orphaned {
+                self.commit(Change::Unblocked { instance: number });
+            }
+            self.advance(number);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! The end of a session: everything is asked to stop, and given its time.
+
+use alloc::vec::Vec;
+
+use super::Turn;
+use crate::change::Change;
+use crate::effect::{Effect, Priority};
+use crate::job::Goal;
+
+/// What a session is given beyond the longest kill timeout of its jobs, in milliseconds: for the jobs that start or stop
+/// on `session-end`, and for post-stop.
+const GRACE_MS: u64 = 5_000;
+
+/// SIGKILL (signal(7)).
+const SIGKILL: i32 = 9;
+
+impl Turn<'_> {
+    /// Emits `session-end` and stops all jobs. Tasks that `session-end` starts may still do their work.
+    pub(super) fn end_session(&mut self, kind: &str) {
+        if self.state.ending.is_some() {
+            return;
+        }
+        let timeouts = self.state.instances.values().filter_map(|instance| {
+            Some(u64::from(self.state.classes.get(&instance.class)?.definition.kill_timeout_s) * 1000)
+        });
+        let patience_ms = timeouts.max().unwrap_or(0).saturating_add(GRACE_MS);
+        let deadline_ms = self.now_ms.saturating_add(patience_ms);
+        self.commit(Change::SessionEnding { deadline_ms });
+        self.queue_event("session-end", alloc::vec![alloc::format!("TYPE={kind}")]);
+        let running: Vec<u64> = self.state.instances.keys().copied().collect();
+        for instance in running {
+            if self.state.instances.get(&instance).is_some_and(|instance| instance.goal != Goal::Stop) {
+                self.commit(Change::StopGiven { instance, environment: Vec::new() });
+                self.finish(instance, false);
+                self.change_goal(instance, Goal::Stop);
+            }
+        }
+    }
+
+    /// Has the session exit when nothing is left of it.
+    pub(super) fn end_if_over(&mut self) {
+        let state = &self.state;
+        if state.ending.is_some() && state.instances.is_empty() && state.events.is_empty() && state.agenda.is_empty() {
+            self.again(Effect::Exit(0));
+        }
+    }
+
+    /// The session's time is up: what is left is killed, and it exits.
+    pub(super) fn end_overdue_session(&mut self) {
+        if self.state.ending.is_none_or(|deadline_ms| deadline_ms > self.now_ms) {
+            return;
+        }
+        let deadline_ms = self.now_ms.saturating_add(GRACE_MS);
+        self.commit(Change::SessionEnding { deadline_ms });
+        let processes = self.state.instances.values().flat_map(|instance| &instance.processes);
+        let tickets: Vec<u64> = processes.filter(|process| process.pid != 0).map(|process| process.ticket).collect();
+        self.log(Priority::Warn, || {
+            alloc::format!("The session did not end in time; killing {} processes that are left", tickets.len())
+        });
+        tickets.into_iter().for_each(|ticket| self.signal(ticket, SIGKILL, true));
+        self.again(Effect::Exit(0));
+    }
+}

@@ -20,10 +20,11 @@ use zbus::message::{Flags, Type as MessageType};
 use zbus::{Connection, DynamicType, Message, MessageStream, connection};
 
 use crate::address::{AddressError, SYSTEM_BUS, SYSTEM_PRIVATE, Socket, strerror};
-use crate::names;
 
 /// How long a handshake that the init cuts short is tried again: it is executing itself anew just then.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
+/// Bus name and interface of the bus itself.
+const DAEMON: &str = "org.freedesktop.DBus";
 /// First pause between two such tries; it doubles up to half a second.
 const HANDSHAKE_PAUSE: Duration = Duration::from_millis(10);
 
@@ -172,6 +173,15 @@ impl Signal {
             && header.member().is_some_and(|found| found.as_str() == member)
     }
 
+    /// If this tells that the name of the init on the bus has changed hands: whether it has an owner now.
+    pub fn new_owner(&self) -> Option<bool> {
+        if !self.is(DAEMON, "NameOwnerChanged") {
+            return None;
+        }
+        let (_, _, owner): (String, String, String) = self.arguments().ok()?;
+        Some(!owner.is_empty())
+    }
+
     /// The arguments.
     ///
     /// # Errors
@@ -267,8 +277,8 @@ impl Bus {
         Ok(replies.into_iter().map(|reply| reply.and_then(|reply| decode(&reply))).collect())
     }
 
-    /// Asks a message bus to pass on the signals of the init. Needless (and nothing is done) on a private socket,
-    /// where every signal comes.
+    /// Asks a message bus to pass on the signals of the init, and to tell when its name changes hands. Needless (and
+    /// nothing is done) on a private socket, where every signal comes.
     ///
     /// # Errors
     /// As for [`Bus::call`].
@@ -276,8 +286,12 @@ impl Bus {
         let Some(name) = &self.destination else {
             return Ok(());
         };
-        let rule = format!("type='signal',sender='{name}'");
-        self.call_daemon("AddMatch", &rule).await
+        let of_init = format!("type='signal',sender='{name}'");
+        let of_owner = format!("type='signal',sender='{DAEMON}',member='NameOwnerChanged',arg0='{name}'");
+        for rule in [of_init, of_owner] {
+            self.call_daemon::<()>("AddMatch", &rule).await?;
+        }
+        Ok(())
     }
 
     /// Whether the init has its name on the message bus; always so on a private socket.
@@ -295,10 +309,9 @@ impl Bus {
     where
         R: DeserializeOwned + zbus::Type,
     {
-        let daemon = "org.freedesktop.DBus";
         let message = Message::method_call("/org/freedesktop/DBus", member)
-            .interface(daemon)
-            .destination(daemon)
+            .interface(DAEMON)
+            .destination(DAEMON)
             .build(&argument)
             .map_err(CallError::Malformed)?;
         let mut replies = self.exchange(vec![message]).await?;
@@ -319,6 +332,11 @@ impl Bus {
                 return Ok(Signal { message });
             }
         }
+    }
+
+    /// Drops the signals that came in during calls, for those who do not want them.
+    pub fn forget_signals(&mut self) {
+        self.signals.clear();
     }
 
     fn message<A>(&self, call: Call<'_>, arguments: &A) -> Result<Message, CallError>
@@ -377,22 +395,6 @@ impl Bus {
         tokio::try_join!(send, collect)?;
         Ok(replies.into_iter().flatten().collect())
     }
-}
-
-/// Connects to an init at `address`, such as `$UPSTART_SESSION`.
-///
-/// # Errors
-/// As for [`Bus::connect`].
-pub async fn connect_private(address: &str) -> Result<Bus, ConnectError> {
-    Bus::connect(&Target::Private(address.to_owned())).await
-}
-
-/// Connects to the init whose bus name is the usual one, on the system bus.
-///
-/// # Errors
-/// As for [`Bus::connect`].
-pub async fn connect_system_bus() -> Result<Bus, ConnectError> {
-    Bus::connect(&Target::system_bus(names::BUS_NAME)).await
 }
 
 async fn next_message(stream: &mut MessageStream) -> Result<Message, CallError> {

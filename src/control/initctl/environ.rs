@@ -35,26 +35,29 @@ pub(super) async fn get(remote: &mut Remote, invocation: &Invocation, output: &m
 pub(super) async fn set(remote: &mut Remote, invocation: &Invocation) -> Result<(), Failure> {
     let replace = !invocation.line.has("retain");
     let table = table(invocation);
-    Ok(match invocation.words.as_slice() {
+    let set = match invocation.words.as_slice() {
         [variable] => {
             let arguments = (table, variable, replace);
-            remote.manager::<_, ()>("SetEnv", &arguments).await?
+            remote.manager("SetEnv", &arguments).await
         }
         variables => {
             let arguments = (table, variables, replace);
-            remote.manager::<_, ()>("SetEnvList", &arguments).await?
+            remote.manager("SetEnvList", &arguments).await
         }
-    })
+    };
+    set.map_err(Failure::Call)
 }
 
 pub(super) async fn unset(remote: &mut Remote, invocation: &Invocation) -> Result<(), Failure> {
     let table = table(invocation);
-    Ok(match invocation.words.as_slice() {
-        [name] => remote.manager::<_, ()>("UnsetEnv", &(table, name)).await?,
-        names => remote.manager::<_, ()>("UnsetEnvList", &(table, names)).await?,
-    })
+    let unset = match invocation.words.as_slice() {
+        [name] => remote.manager("UnsetEnv", &(table, name)).await,
+        names => remote.manager("UnsetEnvList", &(table, names)).await,
+    };
+    unset.map_err(Failure::Call)
 }
 
 pub(super) async fn reset(remote: &mut Remote, invocation: &Invocation) -> Result<(), Failure> {
-    Ok(remote.manager::<_, ()>("ResetEnv", &table(invocation)).await?)
+    let reset = remote.manager("ResetEnv", &table(invocation)).await;
+    reset.map_err(Failure::Call)
 }

@@ -8,15 +8,19 @@
 
 pub mod address;
 pub mod bus;
+pub mod clock;
 pub mod condition;
 pub mod glob;
 pub mod initctl;
 pub mod names;
 pub mod options;
+pub mod reboot;
 pub mod remote;
+pub mod shutdown;
 pub mod status;
 pub mod telinit;
 pub mod utmp;
+pub mod wall;
 
 use std::future::Future;
 use std::path::Path;

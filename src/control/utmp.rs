@@ -61,6 +61,20 @@ impl Utmp {
         Ok(found.and_then(runlevel_of))
     }
 
+    /// The terminals at which somebody is logged in, as names below `/dev`.
+    ///
+    /// # Errors
+    /// As from reading the file.
+    pub fn terminals(&self) -> io::Result<Vec<String>> {
+        let bytes = std::fs::read(&self.utmp)?;
+        let lines = bytes.chunks_exact(RECORD).filter(|record| kind(record) == libc::USER_PROCESS).map(|record| {
+            let line = &record[offset_of!(utmpx, ut_line)..offset_of!(utmpx, ut_id)];
+            let end = line.iter().position(|byte| *byte == 0);
+            String::from_utf8_lossy(&line[..end.unwrap_or(line.len())]).into_owned()
+        });
+        Ok(lines.collect())
+    }
+
     /// Writes the new runlevel to both files, after a record of the boot where that is missing. Files that are not
     /// there are not made: their absence says that nobody wants them.
     ///

@@ -2,8 +2,6 @@
 
 mod recordings;
 
-use std::time::{Duration, Instant};
-
 use machine::class::Class;
 use machine::condition::{Condition, Node};
 use machine::parse::parse_class;
@@ -100,16 +98,4 @@ fn no_condition_is_read_otherwise_than_by_upstart() {
 #[test]
 fn no_event_of_a_condition_is_read_otherwise_than_by_upstart() {
     compare_shown("show-config-e.txt", show_config_enumerated);
-}
-
-/// A boot must not wait for its parser. Far above what it takes even unoptimized; `benches/parse.rs` measures.
-#[test]
-fn a_thousand_files_are_read_in_no_time() {
-    let Some(folder) = recordings::folder() else { return };
-    let files = recordings::job_files(&folder);
-    let start = Instant::now();
-    let refused = files.iter().filter(|file| parse_class("job", &file.text).is_err()).count();
-    let took = start.elapsed();
-    println!("{} files, {refused} refused, in {took:?}", files.len());
-    assert!(took < Duration::from_secs(5), "{took:?}");
 }

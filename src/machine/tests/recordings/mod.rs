@@ -15,6 +15,7 @@ pub(crate) fn folder() -> Option<PathBuf> {
 }
 
 /// One recorded job file.
+#[allow(dead_code, reason = "the measurement needs only the bytes")]
 pub(crate) struct JobFile {
     /// Its path below the folder, such as `ubports+upstart/cron.conf`.
     pub path: String,
@@ -39,7 +40,7 @@ pub(crate) fn job_files(folder: &std::path::Path) -> Vec<JobFile> {
 }
 
 /// What `initctl show-config` printed for each accepted file, without the heading.
-#[allow(dead_code, reason = "the measurement needs only the files")]
+#[allow(dead_code, reason = "the measurement needs only the bytes")]
 pub(crate) fn shown(folder: &std::path::Path, file: &str) -> BTreeMap<String, Vec<String>> {
     let mut shown: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut heading = String::new();

@@ -1,0 +1,14 @@
+//! What the journal is afraid of, one module a fear.
+#![allow(clippy::unwrap_used)]
+
+mod bit_flips;
+mod common;
+mod every_crash;
+mod every_cut;
+mod model;
+mod no_room;
+mod oracles;
+mod quarantine;
+mod repair_rules;
+mod sigkill;
+mod verify_live;

@@ -21,6 +21,11 @@ impl Ledger {
         Self { path: runtime.map(|path| Self::place(Path::new(&path), address)) }
     }
 
+    /// The ledger in this file.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path: Some(path) }
+    }
+
     /// Next to the journal of the session where its address ends in the pid of its keeper.
     fn place(runtime: &Path, address: &str) -> PathBuf {
         let first = address.split([',', ';']).next().unwrap_or_default();
@@ -76,7 +81,7 @@ mod tests {
     #[test]
     fn a_broken_file_counts_as_none() {
         let path = std::env::temp_dir().join(format!("ledger-{}", std::process::id()));
-        let ledger = Ledger { path: Some(path.join("generation")) };
+        let ledger = Ledger::at(path.join("generation"));
         assert_eq!(ledger.read(), None);
         ledger.write(7);
         assert_eq!(ledger.read(), Some(7));

@@ -22,12 +22,14 @@ use ledger::Ledger;
 use queue::Queue;
 
 /// What to bridge.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Bridge {
     /// Ways to the system init, best first.
     pub system: Vec<Target>,
     /// D-Bus address of the session init.
     pub session: String,
+    /// What the session has been told before.
+    pub ledger: Ledger,
     /// Whether to tell of every event.
     pub verbose: bool,
 }
@@ -35,14 +37,18 @@ pub struct Bridge {
 impl Bridge {
     /// From the system of this machine to the session at this address.
     pub fn new(session: String, verbose: bool) -> Self {
-        Self { system: vec![Target::system_bus(BUS_NAME), Target::system()], session, verbose }
+        Self {
+            system: vec![Target::system_bus(BUS_NAME), Target::system()],
+            ledger: Ledger::of_session(&session),
+            session,
+            verbose,
+        }
     }
 
     /// Works for ever.
     pub async fn run(&self) {
-        let ledger = Ledger::of_session(&self.session);
         let queue = Queue::new();
-        tokio::join!(system::listen(self, &ledger, &queue), session::emit(self, &ledger, &queue));
+        tokio::join!(system::listen(self, &queue), session::emit(self, &queue));
     }
 
     pub(crate) fn tell(&self, text: std::fmt::Arguments<'_>) {

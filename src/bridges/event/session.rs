@@ -7,12 +7,11 @@ use control::bus::{Bus, CallError, Target};
 use control::remote::Remote;
 
 use super::Bridge;
-use super::ledger::Ledger;
 use super::queue::{Item, Queue};
 use crate::backoff::Backoff;
 
 /// Emits for ever.
-pub async fn emit(bridge: &Bridge, ledger: &Ledger, queue: &Queue) {
+pub async fn emit(bridge: &Bridge, queue: &Queue) {
     let target = Target::Private(bridge.session.clone());
     let mut backoff = Backoff::new();
     let mut waiting = None;
@@ -21,7 +20,7 @@ pub async fn emit(bridge: &Bridge, ledger: &Ledger, queue: &Queue) {
             Ok(bus) => {
                 backoff = Backoff::new();
                 let mut remote = Remote::new(bus);
-                let end = serve(bridge, ledger, queue, &mut remote, &mut waiting).await;
+                let end = serve(bridge, queue, &mut remote, &mut waiting).await;
                 bridge.tell(format_args!("session init: {end}"));
             }
             Err(error) => bridge.tell(format_args!("{error}")),
@@ -31,13 +30,7 @@ pub async fn emit(bridge: &Bridge, ledger: &Ledger, queue: &Queue) {
 }
 
 /// Emits over one connection until it ends; what was not confirmed stays in `waiting`.
-async fn serve(
-    bridge: &Bridge,
-    ledger: &Ledger,
-    queue: &Queue,
-    remote: &mut Remote,
-    waiting: &mut Option<Item>,
-) -> CallError {
+async fn serve(bridge: &Bridge, queue: &Queue, remote: &mut Remote, waiting: &mut Option<Item>) -> CallError {
     loop {
         let item = match waiting.take() {
             Some(item) => item,
@@ -62,7 +55,7 @@ async fn serve(
         }
         remote.bus.forget_signals();
         if let Item::Restarted { generation: Some(generation) } = item {
-            ledger.write(generation);
+            bridge.ledger.write(generation);
         }
     }
 }

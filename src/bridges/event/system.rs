@@ -17,7 +17,8 @@ use super::queue::{Item, Queue};
 use crate::backoff::Backoff;
 
 /// Listens for ever.
-pub async fn listen(bridge: &Bridge, ledger: &Ledger, queue: &Queue) {
+pub async fn listen(bridge: &Bridge, queue: &Queue) {
+    let ledger = &bridge.ledger;
     let mut watch = Watch { ledger, queue, known: ledger.read() };
     let mut backoff = Backoff::new();
     loop {

@@ -254,7 +254,7 @@ pub enum Condition {
 pub const LABEL_MAX_BYTES: usize = 96;
 
 /// Longest name of a held descriptor, in bytes.
-pub const NAME_MAX_BYTES: usize = 48;
+pub const NAME_MAX_BYTES: usize = 96;
 
 /// Everything the keeper needs to start one process; all names are resolved to numbers by the manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]

@@ -11,7 +11,8 @@ use crate::protocol::{Condition, Entry, ExitStatus, LABEL_MAX_BYTES, NAME_MAX_BY
 use crate::protocol::{from_word, to_word};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// "StayUpKT": another layout gets another name.
@@ -176,7 +177,7 @@ pub struct NewTicket<'a> {
 /// The table. Finds slots by ticket, process and name; all changes go through it.
 #[derive(Debug)]
 pub struct Table {
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     tickets: BTreeMap<Ticket, usize>,
     processes: BTreeMap<i32, usize>,
     names: BTreeMap<String, usize>,
@@ -226,7 +227,13 @@ impl Table {
 
     fn over(mapping: Mapping) -> Option<Self> {
         let (tickets, processes, names) = Default::default();
-        (mapping.length() >= HEAD_BYTES).then_some(Self { mapping, tickets, processes, names, free: Vec::new() })
+        (mapping.length() >= HEAD_BYTES).then(|| Self {
+            mapping: Arc::new(mapping),
+            tickets,
+            processes,
+            names,
+            free: Vec::new(),
+        })
     }
 
     /// Puts a slot that is already there into the indexes.
@@ -436,9 +443,34 @@ impl Table {
         Some(descriptor)
     }
 
-    /// Numbers of all descriptors that must survive an exec, the memfd's own not included. Async-signal-safe.
+    /// What the crash handler may use of it.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View(Arc::clone(&self.mapping))
+    }
+}
+
+/// The bytes of a table without its indexes; everything here is async-signal-safe.
+#[derive(Clone, Debug)]
+pub struct View(Arc<Mapping>);
+
+impl View {
+    /// The counters.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.0.slice::<Head>(0, 1)[0]
+    }
+
+    /// The number of the memfd.
+    #[must_use]
+    pub fn descriptor(&self) -> i32 {
+        self.0.descriptor().as_raw_fd()
+    }
+
+    /// Numbers of all descriptors that must survive an exec, the memfd's own included.
     pub fn surviving_descriptors(&self) -> impl Iterator<Item = i32> {
-        self.slots().iter().filter_map(Slot::surviving_descriptor)
+        let slots = self.0.slice::<Slot>(HEAD_BYTES, usize::MAX);
+        slots.iter().filter_map(Slot::surviving_descriptor).chain([self.descriptor()])
     }
 }
 
@@ -536,10 +568,11 @@ impl Slot {
         self.root_pid.load(Ordering::Relaxed)
     }
 
-    /// Whether a session or process group of this number was made by this ticket's followed processes.
+    /// The processes this ticket has been so far; 0 where there are fewer. A session or process group of such a number
+    /// was made by this ticket.
     #[must_use]
-    pub fn leads(&self, number: i32) -> bool {
-        number != 0 && [self.pid(), self.root_pid(), self.previous_pid.load(Ordering::Relaxed)].contains(&number)
+    pub fn led(&self) -> [i32; 3] {
+        [self.pid(), self.root_pid(), self.previous_pid.load(Ordering::Relaxed)]
     }
 
     /// Forks still to be followed.

@@ -1,0 +1,106 @@
+//! What /proc says about processes: parents, sessions, start times, environments. Without /proc it says nothing, and
+//! the keeper goes on without: start times are 0 and no daemon is found.
+
+use keeper::table::{MARKERS, hash};
+use std::fs::{read, read_dir, read_link};
+
+/// The parts of /proc/PID/stat that the keeper uses (proc_pid_stat(5)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stat {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    pub(crate) group: i32,
+    pub(crate) session: i32,
+    pub(crate) start_time_ticks: u64,
+    pub(crate) is_zombie: bool,
+}
+
+/// Of one process; none if it is gone.
+pub(crate) fn stat(pid: i32) -> Option<Stat> {
+    parse_stat(pid, &read(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
+    // The program's name, in parentheses, may contain anything, parentheses and spaces too.
+    let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
+    let rest = std::str::from_utf8(&text[after_name..]).ok()?;
+    let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
+    let number = |index| field(index).and_then(|text| text.parse().ok());
+    Some(Stat {
+        pid,
+        parent: number(4)?,
+        group: number(5)?,
+        session: number(6)?,
+        start_time_ticks: field(22)?.parse().ok()?,
+        is_zombie: field(3)? == "Z",
+    })
+}
+
+/// When a process started; 0 if unknown.
+pub(crate) fn start_time_ticks(pid: i32) -> u64 {
+    if is_of_this_namespace() { stat(pid).map_or(0, |stat| stat.start_time_ticks) } else { 0 }
+}
+
+/// Whether /proc numbers processes as this process does: a new pid namespace begins with the /proc of the old one.
+fn is_of_this_namespace() -> bool {
+    read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
+}
+
+/// All children of this process, zombies too. Complete as long as nobody reaps meanwhile (proc_tid_children(5)), and
+/// nobody but the caller can.
+pub(crate) fn children() -> Vec<i32> {
+    if !is_of_this_namespace() {
+        return Vec::new();
+    }
+    if let Ok(text) = read("/proc/thread-self/children") {
+        return String::from_utf8_lossy(&text).split_ascii_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    }
+    // A kernel without CONFIG_PROC_CHILDREN.
+    let own = std::process::id();
+    let all = read_dir("/proc").into_iter().flatten().flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&pid| stat(pid).is_some_and(|stat| stat.parent.cast_unsigned() == own))
+        .collect()
+}
+
+/// Hashes of the strings of a process's environment; empty if it may not be read, or the process has none (any more).
+pub(crate) fn environment_hashes(pid: i32) -> Vec<u32> {
+    let text = read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    text.split(|&byte| byte == 0).filter(|string| !string.is_empty()).map(marker).collect()
+}
+
+/// The markers of a new process: its last strings, which are the most particular ones.
+pub(crate) fn markers(environment: &[Vec<u8>]) -> [u32; MARKERS] {
+    let mut markers = [0; MARKERS];
+    for (into, string) in markers.iter_mut().zip(environment.iter().rev()) {
+        *into = marker(string);
+    }
+    markers
+}
+
+fn marker(string: &[u8]) -> u32 {
+    // 0 says that there is none.
+    hash(string.iter().copied()).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_traps_does_not_confuse_the_parser() {
+        let text = b"42 (a) Z (b c) S 7 41 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1 2 3";
+        let stat = parse_stat(42, text).expect("parses");
+        let expected = Stat { pid: 42, parent: 7, group: 41, session: 40, start_time_ticks: 123_456, is_zombie: false };
+        assert_eq!(stat, expected);
+        assert_eq!(parse_stat(42, b"42 (x"), None);
+        assert_eq!(parse_stat(42, b"42 (x) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_found() {
+        let own = std::process::id().cast_signed();
+        assert!(stat(own).is_some_and(|stat| stat.start_time_ticks > 0 && !stat.is_zombie));
+        assert_eq!(stat(0), None);
+    }
+}

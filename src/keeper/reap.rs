@@ -1,0 +1,134 @@
+//! Children that ended, stopped, or came as orphans. A status is in the table before its process is reaped, and where
+//! forks are followed ([`crate::follow`]) the keeper looks at all orphans before it reaps any.
+
+use crate::follow::{self, Choice, Known, Orphan};
+use crate::proc;
+use crate::processes;
+use crate::supervise::Keeper;
+use keeper::protocol::{ExitStatus, ToManager};
+use keeper::table::{Slot, State};
+use std::sync::atomic::Ordering;
+
+/// Zombies of nobody that are kept while a ticket may still want to follow them, at most.
+const KEPT_ZOMBIES: usize = 32;
+
+impl Keeper {
+    /// Deals with every child whose state has changed.
+    pub(crate) fn reap(&mut self) {
+        self.note_stops();
+        while self.table.processes().any(|(_, slot)| is_waiting(slot)) {
+            if !self.reap_carefully() {
+                return;
+            }
+        }
+        while let Some((pid, status)) = processes::any_ended() {
+            self.ended(pid, status);
+        }
+    }
+
+    fn note_stops(&mut self) {
+        for (_, slot) in self.table.processes() {
+            if slot.awaits_stop() && slot.state() == Some(State::Running) && processes::stopped(slot.pid()) {
+                slot.set_stopped();
+                self.outgoing.push_back(ToManager::Stopped { ticket: slot.ticket() });
+            }
+        }
+    }
+
+    /// A child that has ended and that nobody is to follow.
+    fn ended(&mut self, pid: i32, status: ExitStatus) {
+        if pid == self.table.head().manager_pid.load(Ordering::Relaxed) {
+            processes::reap(pid);
+            return self.manager_ended(status);
+        }
+        self.settle_ended(pid);
+        if let Some((index, slot)) = self.table.by_process(pid) {
+            let ticket = slot.ticket();
+            self.table.set_exited(index, status);
+            self.outgoing.push_back(ToManager::Exited { ticket, pid, status });
+        }
+        processes::reap(pid);
+    }
+
+    /// One round while forks are followed; false when there is nothing more to do.
+    fn reap_carefully(&mut self) -> bool {
+        let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
+        let pids: Vec<i32> = self.table.processes().map(|(_, slot)| slot.pid()).chain([manager]).collect();
+        let mut followed = Vec::new();
+        for pid in pids.into_iter().filter(|&pid| pid > 0) {
+            let Some(status) = processes::ended(pid) else { continue };
+            self.settle_ended(pid);
+            match self.table.by_process(pid).and_then(|(_, slot)| Known::of(slot)) {
+                Some(known) if known.forks_left > 0 => followed.push((known, status)),
+                _ => self.ended(pid, status),
+            }
+        }
+        // Only now, when those that ended are known: what they have left is among these.
+        let orphans = self.orphans();
+        let known: Vec<Known> = self.table.processes().filter_map(|(_, slot)| Known::of(slot)).collect();
+        if followed.is_empty() {
+            self.reap_strangers(&known, &orphans);
+            return false;
+        }
+        let mut left = orphans;
+        for (ticket, status) in followed {
+            match follow::choose(&ticket, &known, &left) {
+                Some(choice) => {
+                    left.retain(|orphan| orphan.stat.pid != choice.pid);
+                    self.go_on_as(ticket.pid, choice);
+                }
+                None => self.ended(ticket.pid, status),
+            }
+        }
+        true
+    }
+
+    /// A ticket's process has forked and ended: the ticket goes on as the child.
+    fn go_on_as(&mut self, before: i32, choice: Choice) {
+        let Choice { pid, start_time_ticks, forks_left } = choice;
+        if let Some((index, slot)) = self.table.by_process(before) {
+            let ticket = slot.ticket();
+            self.table.set_forked(index, pid, start_time_ticks, forks_left);
+            self.outgoing.push_back(ToManager::Forked { ticket, pid, start_time_ticks, forks_left });
+        }
+        processes::reap(before);
+    }
+
+    /// A process that ended while it was starting: its pipe has everything it ever said.
+    fn settle_ended(&mut self, pid: i32) {
+        if let Some((index, slot)) = self.table.by_process(pid)
+            && slot.state() == Some(State::Starting)
+        {
+            self.status_arrived(index);
+            if self.table.slots()[index].state() == Some(State::Starting) {
+                self.settle_started(index);
+            }
+        }
+    }
+
+    /// Children that neither a ticket nor the manager is.
+    fn orphans(&self) -> Vec<Orphan> {
+        let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
+        let is_orphan = |pid: &i32| *pid != manager && self.table.by_process(*pid).is_none();
+        let stats = proc::children().into_iter().filter(is_orphan).filter_map(proc::stat);
+        stats.map(|stat| Orphan { stat, environment: proc::environment_hashes(stat.pid) }).collect()
+    }
+
+    fn reap_strangers(&self, known: &[Known], orphans: &[Orphan]) {
+        let zombies: Vec<&Orphan> = orphans.iter().filter(|orphan| orphan.stat.is_zombie).collect();
+        let kept: Vec<i32> = zombies
+            .iter()
+            .rev()
+            .filter(|orphan| follow::is_wanted(orphan, known))
+            .take(KEPT_ZOMBIES)
+            .map(|orphan| orphan.stat.pid)
+            .collect();
+        for pid in zombies.iter().map(|orphan| orphan.stat.pid).filter(|pid| !kept.contains(pid)) {
+            processes::reap(pid);
+        }
+    }
+}
+
+fn is_waiting(slot: &Slot) -> bool {
+    slot.forks_left() > 0 && matches!(slot.state(), Some(State::Starting | State::Running))
+}

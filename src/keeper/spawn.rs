@@ -1,0 +1,175 @@
+//! Tickets from request to running process, and the signals to it.
+
+use crate::child;
+use crate::launch::{Failure, Launch};
+use crate::proc;
+use crate::processes;
+use crate::report::say;
+use crate::supervise::Keeper;
+use keeper::protocol::{SpawnRequest, Stage, Ticket, ToManager};
+use keeper::table::{NewTicket, State};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::unistd::pipe2;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+impl Keeper {
+    /// Starts the process of a request, once per ticket.
+    pub(crate) fn spawn(&mut self, mut request: SpawnRequest, given: Vec<OwnedFd>) {
+        if self.table.by_ticket(request.ticket).is_some() {
+            return self.answer_again(request.ticket);
+        }
+        // Before the process exists: its first write must find a reader, whatever becomes of the manager.
+        let mut given = given;
+        for (name, index) in std::mem::take(&mut request.hold) {
+            match given.get_mut(usize::from(index)).map(|descriptor| descriptor.try_clone()) {
+                Some(Ok(copy)) => self.hold(name, copy),
+                _ => return self.refuse(&request, (Stage::Request, Errno::EBADF)),
+            }
+        }
+        let (read_end, write_end) = match pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK) {
+            Ok(pipe) => pipe,
+            Err(errno) => return self.refuse(&request, (Stage::Clone, errno)),
+        };
+        let index = match self.table.add_ticket(&new_ticket(&request), read_end.as_raw_fd()) {
+            Ok(index) => index,
+            Err(errno) => {
+                let ticket = request.ticket;
+                say!("the table is full: {}", errno.desc());
+                let failed = ToManager::SpawnFailed { ticket, stage: Stage::Clone, errno: errno as i32 };
+                return self.outgoing.push_back(failed);
+            }
+        };
+        let open_files = self.open_files();
+        let cloned_pid = self.table.slots()[index].cloned_pid();
+        let started = Launch::of_request(request, &given, open_files)
+            .and_then(|mut launch| child::start(&mut launch, write_end, cloned_pid));
+        match started {
+            Ok(()) => {
+                let pid = self.table.slots()[index].pid();
+                self.table.set_cloned(index, pid);
+                self.watch_pipe(index, read_end);
+            }
+            Err(failure) => self.set_failed(index, failure),
+        }
+    }
+
+    /// A request that fails before there is anything to clean up.
+    fn refuse(&mut self, request: &SpawnRequest, failure: Failure) {
+        match self.table.add_ticket(&new_ticket(request), -1) {
+            Ok(index) => self.set_failed(index, failure),
+            Err(errno) => say!("the table is full: {}", errno.desc()),
+        }
+    }
+
+    /// What is known of a ticket that was asked for before.
+    fn answer_again(&mut self, ticket: Ticket) {
+        let Some((_, slot)) = self.table.by_ticket(ticket) else { return };
+        let (pid, start_time_ticks) = (slot.pid(), slot.start_time_ticks());
+        let answer = match slot.state() {
+            Some(State::Running) => ToManager::Spawned { ticket, pid, start_time_ticks },
+            Some(State::Exited(status)) => ToManager::Exited { ticket, pid, status },
+            Some(State::Failed(stage, errno)) => ToManager::SpawnFailed { ticket, stage, errno },
+            // The answer is on its way.
+            Some(State::Starting) | None => return,
+        };
+        self.outgoing.push_back(answer);
+    }
+
+    pub(crate) fn watch_pipe(&mut self, index: usize, pipe: OwnedFd) {
+        if self.epoll.add(&pipe, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).is_ok() {
+            self.pipes.insert(index, pipe);
+        } else {
+            // No room for another watch: what its exec came to will be seen when it ends.
+            self.settle_started(index);
+        }
+    }
+
+    /// The status pipe of a starting process has something to say.
+    pub(crate) fn status_arrived(&mut self, index: usize) {
+        let Some(pipe) = self.pipes.get(&index) else { return };
+        match read_status(pipe) {
+            None => {}
+            Some(Ok(())) => self.settle_started(index),
+            Some(Err(failure)) => self.set_failed(index, failure),
+        }
+    }
+
+    /// The process runs its program.
+    pub(crate) fn settle_started(&mut self, index: usize) {
+        self.pipes.remove(&index);
+        let slot = &self.table.slots()[index];
+        let (ticket, pid) = (slot.ticket(), slot.pid());
+        // While it was starting nobody looked whether it stops.
+        self.children_changed |= slot.awaits_stop();
+        let start_time_ticks = proc::start_time_ticks(pid);
+        self.table.set_running(index, start_time_ticks);
+        self.outgoing.push_back(ToManager::Spawned { ticket, pid, start_time_ticks });
+    }
+
+    fn set_failed(&mut self, index: usize, (stage, errno): Failure) {
+        self.pipes.remove(&index);
+        let errno = errno as i32;
+        self.table.set_failed(index, stage, errno);
+        let ticket = self.table.slots()[index].ticket();
+        self.outgoing.push_back(ToManager::SpawnFailed { ticket, stage, errno });
+        // Its process has become a stranger, whose end may have been seen already.
+        self.children_changed = true;
+    }
+
+    /// Signals the process of a ticket, which is not reaped, so its pid is its own.
+    pub(crate) fn signal(&mut self, ticket: Ticket, request: u64, signal: i32, whole_group: bool) {
+        let result = match self.table.by_ticket(ticket) {
+            Some((_, slot)) if request <= slot.last_signal_request() => Ok(()),
+            Some((_, slot)) if matches!(slot.state(), Some(State::Starting | State::Running)) => {
+                let pid = slot.pid();
+                // Which it does not lead while it is starting, and a daemon perhaps never.
+                let target = if whole_group && processes::leads_group(pid) { -pid } else { pid };
+                let result = processes::kill(target, signal);
+                // After the deed: a crash in between signals twice, rather than not at all.
+                slot.set_last_signal_request(request);
+                result
+            }
+            _ => Err(Errno::ESRCH),
+        };
+        let errno = result.err().map_or(0, |errno| errno as i32);
+        self.outgoing.push_back(ToManager::Signalled { ticket, request, errno });
+    }
+
+    /// Forgets a ticket that has ended.
+    pub(crate) fn acknowledge(&mut self, ticket: Ticket) {
+        match self.table.by_ticket(ticket).map(|(_, slot)| slot.state()) {
+            Some(Some(State::Starting | State::Running)) => {
+                say!("manager: ticket {ticket} has not ended, so its end cannot be acknowledged");
+            }
+            Some(_) => self.table.remove_ticket(ticket),
+            None => {}
+        }
+    }
+}
+
+fn new_ticket(request: &SpawnRequest) -> NewTicket<'_> {
+    NewTicket {
+        ticket: request.ticket,
+        label: &request.label,
+        forks: request.follow_forks,
+        report_stop: request.report_stop,
+        markers: proc::markers(&request.environment),
+    }
+}
+
+/// None while the child is still on its way; else whether its exec succeeded.
+pub(crate) fn read_status(pipe: &OwnedFd) -> Option<Result<(), Failure>> {
+    let mut report = [0; child::REPORT_BYTES];
+    match nix::unistd::read(pipe, &mut report) {
+        Ok(child::REPORT_BYTES) => {
+            let (word, errno) = report.split_at(8);
+            let word = word.try_into().map_or(0, u64::from_le_bytes);
+            let errno = errno.try_into().map_or(0, i32::from_le_bytes);
+            Some(Err((Stage::from_word(word).unwrap_or(Stage::Execute), Errno::from_raw(errno))))
+        }
+        Err(Errno::EAGAIN | Errno::EINTR) => None,
+        Ok(_) | Err(_) => Some(Ok(())),
+    }
+}

@@ -1,0 +1,435 @@
+//! The keeper itself: what it has, and the one loop in which everything happens.
+
+use crate::crash;
+use crate::options::{Options, Role};
+use crate::processes;
+use crate::report::say;
+use crate::watch::{Afterwards, Watch};
+use keeper::link::{Link, LinkError};
+use keeper::protocol::{Finish, Reason, ToKeeper, ToManager};
+use keeper::table::{State, Table};
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+/// Signals the manager is told of.
+const FORWARDED: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGWINCH, Signal::SIGPWR, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGUSR1];
+
+/// Messages taken from the manager before the loop looks at everything else again.
+const MESSAGES_AT_ONCE: usize = 64;
+
+/// Marks in epoll; all others are slots of the table, whose status pipe they are.
+const SIGNALS: u64 = u64::MAX;
+const LINK: u64 = u64::MAX - 1;
+pub(crate) const MANAGER_PIPE: u64 = u64::MAX - 2;
+
+/// How long the processes of a given-up session have to end after SIGTERM.
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(crate) struct Keeper {
+    pub(crate) options: Options,
+    pub(crate) own_path: PathBuf,
+    pub(crate) is_system: bool,
+    pub(crate) table: Table,
+    pub(crate) epoll: Epoll,
+    signals: SignalFd,
+    /// Status pipes of starting processes, by slot.
+    pub(crate) pipes: BTreeMap<usize, OwnedFd>,
+    pub(crate) held: BTreeMap<String, OwnedFd>,
+    pub(crate) watch: Watch,
+    /// Messages for the manager that runs; all of them can be told anew from the table.
+    pub(crate) outgoing: VecDeque<ToManager>,
+    /// Some child may have changed its state.
+    pub(crate) children_changed: bool,
+    /// The session is given up: kill what is left at this time.
+    given_up: Option<Instant>,
+    pub(crate) exit_status: Option<u8>,
+}
+
+/// Runs until the session is over; as PID 1 for ever.
+pub(crate) fn run(options: Options, role: Role, own_path: PathBuf) -> i32 {
+    let is_system = role == Role::System;
+    loop {
+        let found = options.state.and_then(inherit_table);
+        match Keeper::new(&options, is_system, own_path.clone(), found) {
+            Ok(mut keeper) => return keeper.run(),
+            Err(errno) => say!("cannot start: {}", errno.desc()),
+        }
+        if !is_system {
+            return 1;
+        }
+        // Out of memory or descriptors, so early: nothing but hope is left to PID 1.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+/// The table that an earlier image has left, if it is one.
+fn inherit_table(number: i32) -> Option<Table> {
+    let found = processes::take_over_open(number);
+    let Some(file) = found else {
+        say!("no state on descriptor {number}; starting anew");
+        return None;
+    };
+    match Table::adopt(file) {
+        Ok((table, damages)) => {
+            damages.iter().for_each(|damage| say!("{damage}"));
+            Some(table)
+        }
+        Err(error) => {
+            say!("{error}; starting anew");
+            None
+        }
+    }
+}
+
+impl Keeper {
+    fn new(options: &Options, is_system: bool, own_path: PathBuf, found: Option<Table>) -> Result<Self, Errno> {
+        let has_past = found.is_some();
+        let table = match found {
+            Some(table) => table,
+            None => Table::create()?,
+        };
+        let options = options.clone();
+        crash::prepare(&own_path, &options.for_keeper(), table.view());
+        processes::become_reaper(!is_system);
+        if is_system {
+            claim_machine();
+        }
+        raise_open_files(&table);
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let mut mask = SigSet::all();
+        crash::FATAL.into_iter().for_each(|signal| mask.remove(signal));
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+        let mut keeper = Self {
+            watch: Watch::new(),
+            options,
+            own_path,
+            is_system,
+            table,
+            epoll,
+            signals,
+            pipes: BTreeMap::new(),
+            held: BTreeMap::new(),
+            outgoing: VecDeque::new(),
+            children_changed: true,
+            given_up: None,
+            exit_status: None,
+        };
+        if has_past {
+            keeper.resume();
+        }
+        Ok(keeper)
+    }
+
+    /// Takes over what the image before has left: descriptors, starting processes, the manager.
+    fn resume(&mut self) {
+        let held: Vec<(String, i32)> = self.table.held().map(|(name, number)| (name.to_owned(), number)).collect();
+        for (name, number) in held {
+            match processes::take_over(number) {
+                Some(descriptor) => drop(self.held.insert(name, descriptor)),
+                None => {
+                    say!("held descriptor {name} is lost");
+                    self.table.release(&name);
+                }
+            }
+        }
+        let slots: Vec<usize> = self.table.tickets().map(|(index, _)| index).collect();
+        slots.into_iter().for_each(|index| self.resume_ticket(index));
+        let head = self.table.head();
+        let signal = head.crash_signal.swap(0, Ordering::Relaxed);
+        let manager = head.manager_pid.load(Ordering::Relaxed);
+        if signal != 0 {
+            let name = Signal::try_from(signal).map_or("signal", Signal::as_str);
+            say!("crashed with {name}; went on with {} processes", self.table.processes().count());
+            head.set_reason(Reason::KeeperCrashed(signal));
+        }
+        if manager > 0 {
+            // It may have been told things by the image before that nobody knows any more. One manager at a time: the
+            // next one starts when this one is reaped.
+            let _ = processes::kill(manager, libc::SIGKILL);
+            self.watch.take_over(head.reason());
+        }
+    }
+
+    fn resume_ticket(&mut self, index: usize) {
+        let slot = &self.table.slots()[index];
+        let (ticket, pid, pipe) = (slot.ticket(), slot.pid(), slot.descriptor());
+        match slot.state() {
+            Some(State::Starting) => {
+                let pipe = processes::take_over(pipe);
+                if pid == 0 {
+                    // The crash was before the clone. The manager will ask again.
+                    return self.table.remove_ticket(ticket);
+                }
+                self.table.set_cloned(index, pid);
+                match pipe {
+                    Some(pipe) => self.watch_pipe(index, pipe),
+                    None => self.settle_started(index),
+                }
+            }
+            Some(State::Running) => slot.set_start_time_ticks(crate::proc::start_time_ticks(pid)),
+            _ => {}
+        }
+    }
+
+    fn run(&mut self) -> i32 {
+        loop {
+            self.turn();
+            if let Some(status) = self.exit_status {
+                return i32::from(status);
+            }
+        }
+    }
+
+    /// One turn of the loop: what is due, then wait, then what came.
+    fn turn(&mut self) {
+        if std::mem::take(&mut self.children_changed) {
+            self.reap();
+        }
+        let now = Instant::now();
+        self.watch_manager(now);
+        self.finish_giving_up(now);
+        self.send_outgoing();
+        if self.exit_status.is_some() || self.children_changed {
+            return;
+        }
+        let mut events = [EpollEvent::empty(); 64];
+        let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
+        for event in &events[..count] {
+            match event.data() {
+                SIGNALS => self.read_signals(),
+                LINK => drop(self.read_link()),
+                MANAGER_PIPE => self.manager_executed(),
+                slot => self.status_arrived(usize::try_from(slot).unwrap_or(usize::MAX)),
+            }
+        }
+    }
+
+    /// How long the loop may sleep.
+    fn timeout(&self) -> EpollTimeout {
+        let next = [self.watch.deadline(), self.given_up].into_iter().flatten().min();
+        let Some(next) = next else { return EpollTimeout::NONE };
+        // Rounded up, or it would spin through the last millisecond.
+        let wait = next.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
+        EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
+    }
+
+    fn read_signals(&mut self) {
+        while let Ok(Some(info)) = self.signals.read_signal() {
+            let number = info.ssi_signo.cast_signed();
+            if number == libc::SIGCHLD {
+                self.children_changed = true;
+            } else if FORWARDED.iter().any(|&signal| signal as i32 == number) {
+                self.signal_arrived(number, info.ssi_pid.cast_signed(), info.ssi_uid);
+            }
+        }
+    }
+
+    fn signal_arrived(&mut self, signal: i32, sender_pid: i32, sender_uid: u32) {
+        if self.watch.is_ready {
+            return self.outgoing.push_back(ToManager::Signal { signal, sender_pid, sender_uid });
+        }
+        let pending = &self.table.head().pending;
+        let is_new = pending.iter().all(|one| one.signal.load(Ordering::Relaxed) != signal);
+        if !is_new {
+            if signal == libc::SIGTERM && !self.is_system && self.watch.is_hopeless(&self.table) {
+                self.give_up();
+            }
+            return;
+        }
+        if let Some(free) = pending.iter().find(|one| one.signal.load(Ordering::Relaxed) == 0) {
+            free.sender_pid.store(sender_pid, Ordering::Relaxed);
+            free.sender_uid.store(sender_uid, Ordering::Relaxed);
+            free.signal.store(signal, Ordering::Release);
+        }
+    }
+
+    /// Gives the manager, which has just become ready, the signals that came while there was none.
+    pub(crate) fn deliver_pending_signals(&mut self) {
+        for one in &self.table.head().pending {
+            let signal = one.signal.load(Ordering::Acquire);
+            if signal != 0 {
+                let sender_pid = one.sender_pid.load(Ordering::Relaxed);
+                let sender_uid = one.sender_uid.load(Ordering::Relaxed);
+                self.outgoing.push_back(ToManager::Signal { signal, sender_pid, sender_uid });
+                one.signal.store(0, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A session whose manager cannot be started, and somebody insists that it ends.
+    fn give_up(&mut self) {
+        if self.given_up.is_none() {
+            say!("no manager can be started: ending the session's processes");
+            self.signal_all(libc::SIGTERM);
+            self.given_up = Some(Instant::now() + GIVE_UP);
+        }
+    }
+
+    fn finish_giving_up(&mut self, now: Instant) {
+        let Some(deadline) = self.given_up else { return };
+        if now >= deadline {
+            self.signal_all(libc::SIGKILL);
+        }
+        if now >= deadline || self.table.processes().next().is_none() {
+            self.exit_status = Some(1);
+        }
+    }
+
+    fn signal_all(&self, signal: i32) {
+        for (_, slot) in self.table.processes() {
+            let pid = slot.pid();
+            let target = if processes::leads_group(pid) { -pid } else { pid };
+            let _ = processes::kill(target, signal);
+        }
+    }
+
+    /// Takes messages from the manager; whether there may be more at once.
+    pub(crate) fn read_link(&mut self) -> bool {
+        for _ in 0..MESSAGES_AT_ONCE {
+            let Some(link) = &self.watch.link else { return false };
+            match link.receive() {
+                Ok((message, descriptors)) => self.obey(message, descriptors),
+                Err(LinkError::WouldBlock) => return false,
+                Err(LinkError::Closed) => {
+                    self.link_closed();
+                    return false;
+                }
+                Err(error @ (LinkError::Malformed(_) | LinkError::DescriptorsLost)) => say!("manager: {error}"),
+                Err(error) => {
+                    say!("manager: {error}");
+                    self.link_closed();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn obey(&mut self, message: ToKeeper, mut descriptors: Vec<OwnedFd>) {
+        match message {
+            ToKeeper::Ready => self.manager_ready(),
+            ToKeeper::Spawn(request) => self.spawn(*request, descriptors),
+            ToKeeper::SpawnLarge => match keeper::link::take_large(&mut descriptors) {
+                Ok(request) => self.spawn(request, descriptors),
+                Err(error) => say!("manager: a large request: {error}"),
+            },
+            ToKeeper::Signal { ticket, request, signal, whole_group } => {
+                self.signal(ticket, request, signal, whole_group);
+            }
+            ToKeeper::Acknowledge { ticket } => self.acknowledge(ticket),
+            ToKeeper::Hold { name } => match descriptors.pop() {
+                Some(descriptor) => self.hold(name, descriptor),
+                None => say!("manager: nothing to hold as {name}"),
+            },
+            ToKeeper::Release { name } => {
+                self.table.release(&name);
+                self.held.remove(&name);
+            }
+            ToKeeper::Pong { number } => self.watch.answered(number),
+            ToKeeper::Reexecute => self.end_manager(Afterwards::Reexecute),
+            ToKeeper::Finish(Finish::Exit(status)) if self.is_system => {
+                say!("process 1 cannot exit (with {status}): ask for a reboot");
+            }
+            ToKeeper::Finish(Finish::Reboot(_)) if !self.is_system => say!("only process 1 reboots"),
+            ToKeeper::Finish(finish) => self.end_manager(Afterwards::Finish(finish)),
+            ToKeeper::Settle { ticket } => {
+                if let Some((_, slot)) = self.table.by_ticket(ticket) {
+                    slot.settle();
+                    // Zombies may have been kept for it.
+                    self.children_changed = true;
+                }
+            }
+        }
+    }
+
+    /// Keeps a descriptor; one that cannot be entered in the table would be lost by the next exec, so it is refused.
+    pub(crate) fn hold(&mut self, name: String, descriptor: OwnedFd) {
+        match self.table.hold(&name, descriptor.as_raw_fd()) {
+            Ok(_) => drop(self.held.insert(name, descriptor)),
+            Err(errno) => say!("cannot hold {name}: {}", errno.desc()),
+        }
+    }
+
+    /// Sends what can be sent without waiting.
+    fn send_outgoing(&mut self) {
+        let Some(link) = &self.watch.link else {
+            return self.outgoing.clear();
+        };
+        let was_full = self.watch.is_full;
+        self.watch.is_full = false;
+        while let Some(message) = self.outgoing.front_mut() {
+            let mut descriptors = Vec::new();
+            if let ToManager::RollCallHeld { names } = message {
+                names.retain(|name| self.held.contains_key(name));
+                descriptors.extend(names.iter().filter_map(|name| self.held.get(name)).map(OwnedFd::as_fd));
+            }
+            match link.send(message, &descriptors) {
+                Ok(()) => drop(self.outgoing.pop_front()),
+                Err(LinkError::WouldBlock) => {
+                    self.watch.is_full = true;
+                    break;
+                }
+                // Its end will be noticed where it is read.
+                Err(LinkError::Closed) => {
+                    self.outgoing.clear();
+                    break;
+                }
+                Err(error) => {
+                    say!("manager: {error}");
+                    self.outgoing.pop_front();
+                }
+            }
+        }
+        if was_full != self.watch.is_full {
+            let wanted =
+                if self.watch.is_full { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN };
+            let _ = self.epoll.modify(link, &mut EpollEvent::new(wanted, LINK));
+        }
+    }
+
+    /// The link to a new manager.
+    pub(crate) fn connect(&mut self, link: Link) -> Result<(), Errno> {
+        self.epoll.add(&link, EpollEvent::new(EpollFlags::EPOLLIN, LINK))?;
+        self.watch.link = Some(link);
+        self.watch.is_full = false;
+        Ok(())
+    }
+
+    /// The limit of open files (soft, hard) that processes are to have.
+    pub(crate) fn open_files(&self) -> (u64, u64) {
+        let [soft, hard] = &self.table.head().open_files;
+        (soft.load(Ordering::Relaxed), hard.load(Ordering::Relaxed))
+    }
+}
+
+/// As PID 1: Ctrl-Alt-Del and the keyboard request become signals. In a container neither is ours, and that is fine.
+fn claim_machine() {
+    let _ = nix::unistd::setsid();
+    let _ = nix::sys::reboot::set_cad_enabled(false);
+    let flags = nix::fcntl::OFlag::O_RDONLY | nix::fcntl::OFlag::O_NOCTTY | nix::fcntl::OFlag::O_CLOEXEC;
+    if let Ok(console) = nix::fcntl::open("/dev/tty0", flags, nix::sys::stat::Mode::empty()) {
+        processes::accept_keyboard_request(console.as_fd());
+    }
+}
+
+/// Held descriptors and starting processes need room; children get back what the keeper was started with.
+fn raise_open_files(table: &Table) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    let [kept_soft, kept_hard] = &table.head().open_files;
+    if kept_hard.load(Ordering::Relaxed) == 0 {
+        kept_soft.store(soft, Ordering::Relaxed);
+        kept_hard.store(hard, Ordering::Relaxed);
+    }
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+}

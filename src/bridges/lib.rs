@@ -9,3 +9,4 @@ pub mod arguments;
 pub mod backoff;
 pub mod daemon;
 pub mod event;
+pub mod file;

@@ -182,6 +182,15 @@ impl Signal {
         Some(!owner.is_empty())
     }
 
+    /// The object path that is the only argument.
+    ///
+    /// # Errors
+    /// `Malformed` if there is something else.
+    pub fn object_argument(&self) -> Result<String, CallError> {
+        let path: zbus::OwnedObjectPath = self.arguments()?;
+        Ok(path.to_string())
+    }
+
     /// The arguments.
     ///
     /// # Errors

@@ -95,6 +95,11 @@ impl Event {
         self.0.first().map_or("", String::as_str)
     }
 
+    /// What follows the name: values to match, with or without the names of variables.
+    pub fn arguments(&self) -> &[String] {
+        self.0.get(1..).unwrap_or_default()
+    }
+
     /// The job that the event is about, where it is one of those that jobs emit and names its job first.
     pub fn job(&self) -> Option<&str> {
         let lifecycle = matches!(self.name(), "starting" | "started" | "stopping" | "stopped");

@@ -5,4 +5,5 @@
 mod event;
 #[path = "../../control/tests/fake_init.rs"]
 mod fake_init;
+mod file;
 mod programs;

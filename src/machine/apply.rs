@@ -128,11 +128,11 @@ impl State {
                 if let Some(file) = gone.file {
                     effects.push(Effect::Release(file));
                 }
-                if let Some(number) = gone.releases {
-                    if let Some(instance) = self.instances.get_mut(&number).filter(|i| i.blocked_by == Some(*event)) {
-                        instance.blocked_by = None;
-                        self.agenda.push_back(Task::Advance(number));
-                    }
+                let waiting =
+                    gone.releases.and_then(|number| self.instances.get_mut(&number).map(|found| (number, found)));
+                if let Some((number, instance)) = waiting.filter(|(_, found)| found.blocked_by == Some(*event)) {
+                    instance.blocked_by = None;
+                    self.agenda.push_back(Task::Advance(number));
                 }
             }
             _ => self.apply_to_instance(change, effects),

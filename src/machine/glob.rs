@@ -60,12 +60,13 @@ fn bracket(pattern: &[char], letter: char) -> Option<(usize, bool)> {
         if low == ']' && at > first {
             return Some((at + 1, hit != negated));
         }
-        if low == '[' && pattern.get(at + 1) == Some(&':') {
-            if let Some((length, inside)) = class(&pattern[at..], letter) {
-                hit |= inside;
-                at += length;
-                continue;
-            }
+        if low == '['
+            && pattern.get(at + 1) == Some(&':')
+            && let Some((length, inside)) = class(&pattern[at..], letter)
+        {
+            hit |= inside;
+            at += length;
+            continue;
         }
         let low = if low == '\\' {
             at += 1;

@@ -73,6 +73,8 @@ pub enum Input {
     },
     /// A signal has reached the keeper.
     Signal(InitSignal),
+    /// Log from this priority on.
+    LogPriority(crate::effect::Priority),
     /// The announcements up to this number are out.
     Performed(u64),
     /// Time has passed, or a turn ended before its agenda did.

@@ -1,1 +1,50 @@
-//! Placeholder.
+//! The manager: what joins the machine, the journal, the keeper and D-Bus. The program is `init-manager`.
+//!
+//! It may die at any instruction. Whatever it has told anybody is in the journal, and whatever must outlive it is held by
+//! the keeper; the manager that comes after replays the one and takes over the other, see [`resume`].
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod codec;
+pub mod conf;
+pub mod dbus;
+pub mod init;
+pub mod link;
+pub mod mounts;
+pub mod options;
+pub mod output;
+pub mod report;
+pub mod resume;
+pub mod scope;
+pub mod session;
+pub mod spawner;
+pub mod translate;
+pub mod users;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// Runs the manager to its end.
+#[must_use]
+pub fn run(words: Vec<OsString>) -> ExitCode {
+    let options = match options::Options::parse(words) {
+        Ok(options) => options,
+        Err(error) => {
+            report::error(&error.to_string());
+            return ExitCode::from(keeper::protocol::EXIT_USAGE);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report::error(&format!("cannot begin: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(init::run(options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report::error(&error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -99,6 +99,11 @@ impl Turn<'_> {
                 }
             }
             Input::Signal(signal) => self.init_signal(signal),
+            Input::LogPriority(priority) => {
+                if self.state.log_priority != priority {
+                    self.commit(Change::LogPrioritySet(priority));
+                }
+            }
             Input::Performed(through) => {
                 if self.state.outbox.front().is_some_and(|(number, _)| *number <= through) {
                     self.commit(Change::Performed { through });
@@ -166,11 +171,8 @@ impl Turn<'_> {
                 self.commit(Change::ClassRemoved { class: class.clone() });
                 self.announce(Announcement::JobRemoved(class));
             }
-            Some(record) => {
-                if record.pending != Some(Pending::Removal) {
-                    self.commit(Change::ClassDoomed { class });
-                }
-            }
+            Some(record) if record.pending == Some(Pending::Removal) => {}
+            Some(_) => self.commit(Change::ClassDoomed { class }),
         }
     }
 

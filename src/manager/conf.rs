@@ -1,0 +1,272 @@
+//! Job files: found, watched, read; on a thread of its own, because directories may be on a disk that is slow or gone.
+//!
+//! inotify only says *when* to look. What there is comes from walking the directories again, with the files' stamps (device,
+//! inode, size, times) deciding which to read, so that editors that rename, queues that overflow and directories that come
+//! and go all end the same way. A file that inotify has named is read whatever its stamp says.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use machine::class::Class;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify, InotifyEvent, WatchDescriptor};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+mod files;
+
+pub use files::{Source, Stamp};
+use files::{Found, walk};
+
+/// How long to wait for more events before looking: programs write several files at once.
+const SETTLE: Duration = Duration::from_millis(10);
+
+/// What the thread has found.
+#[derive(Debug)]
+pub enum Finding {
+    /// A job file is new or was changed.
+    Define(Box<Class>),
+    /// A job file is gone.
+    Remove(String),
+    /// A file is broken; the text names it, the line and what is wrong.
+    Complaint(String),
+    /// One look is over; these are the names of all jobs, and where they came from.
+    Looked(Look),
+}
+
+/// The result of one look at all directories.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// Names of all jobs that have a file, broken ones included.
+    pub names: BTreeSet<String>,
+    /// The directories with the files found in each.
+    pub sources: Vec<Source>,
+}
+
+/// The thread, from outside.
+#[derive(Debug)]
+pub struct Conf {
+    findings: UnboundedReceiver<Finding>,
+    commands: Sender<()>,
+    wake: Arc<EventFd>,
+}
+
+impl Conf {
+    /// Starts the thread; its first look begins at once.
+    ///
+    /// # Errors
+    /// When there can be no more threads or descriptors.
+    pub fn start(directories: Vec<PathBuf>) -> io::Result<Self> {
+        let (found, findings) = unbounded_channel();
+        let (commands, commanded) = channel();
+        let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let watcher = Watcher::new(directories, found, commanded, wake.clone());
+        thread::Builder::new().name("conf".into()).stack_size(512 * 1024).spawn(move || watcher.run())?;
+        Ok(Self { findings, commands, wake })
+    }
+
+    /// Looks again at everything.
+    pub fn rescan(&self) {
+        let _ = self.commands.send(());
+        let _ = self.wake.write(1);
+    }
+
+    /// The next finding. Cancel-safe.
+    pub async fn next(&mut self) -> Finding {
+        match self.findings.recv().await {
+            Some(finding) => finding,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Reads all job files at once, and says nothing of broken ones. Waits for disks; only for a recovery that has lost its
+/// journal.
+#[must_use]
+pub fn read_all(directories: &[PathBuf]) -> Vec<Class> {
+    let jobs = walk(directories).jobs;
+    jobs.into_iter().filter_map(|(name, found)| files::read(&name, &found).0).collect()
+}
+
+struct Watcher {
+    directories: Vec<PathBuf>,
+    findings: UnboundedSender<Finding>,
+    commands: Receiver<()>,
+    wake: Arc<EventFd>,
+    inotify: Option<Inotify>,
+    watched: HashMap<WatchDescriptor, PathBuf>,
+    /// Files that inotify has named since the last look.
+    touched: BTreeSet<PathBuf>,
+    /// What is known of each job: the stamps of its files, and whether it could be read.
+    known: BTreeMap<String, Known>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Known {
+    found: Found,
+    is_defined: bool,
+}
+
+impl Watcher {
+    fn new(
+        directories: Vec<PathBuf>,
+        findings: UnboundedSender<Finding>,
+        commands: Receiver<()>,
+        wake: Arc<EventFd>,
+    ) -> Self {
+        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
+        if let Err(errno) = &inotify {
+            let text = format!("job directories are not watched ({}); use initctl reload-configuration", errno.desc());
+            let _ = findings.send(Finding::Complaint(text));
+        }
+        let (watched, touched, known) = (HashMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { directories, findings, commands, wake, inotify: inotify.ok(), watched, touched, known }
+    }
+
+    fn run(mut self) {
+        while self.look() {
+            loop {
+                if !self.wait() {
+                    return;
+                }
+                let asked = self.commands.try_recv().is_ok();
+                let changed = self.read_events();
+                if asked || changed {
+                    while self.commands.try_recv().is_ok() {}
+                    thread::sleep(SETTLE);
+                    self.read_events();
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Waits for an event or a command; false when nobody listens any longer.
+    fn wait(&self) -> bool {
+        let mut waits = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
+        waits.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut waits, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return false,
+        }
+        let _ = self.wake.read();
+        !self.findings.is_closed()
+    }
+
+    /// Reads what inotify has; whether it is a reason to look.
+    fn read_events(&mut self) -> bool {
+        let mut changed = false;
+        while let Some(Ok(events)) = self.inotify.as_ref().map(Inotify::read_events) {
+            if events.is_empty() {
+                break;
+            }
+            for event in events {
+                changed |= self.take_event(&event);
+            }
+        }
+        changed
+    }
+
+    fn take_event(&mut self, event: &InotifyEvent) -> bool {
+        if event.mask.contains(AddWatchFlags::IN_IGNORED) {
+            return self.watched.remove(&event.wd).is_some();
+        }
+        let (Some(directory), Some(name)) = (self.watched.get(&event.wd), &event.name) else { return true };
+        let path = directory.join(name);
+        let is_directory = event.mask.contains(AddWatchFlags::IN_ISDIR);
+        // A plain file that was just made is being written; the close will tell. A link is complete at once.
+        let is_new_plain = event.mask.contains(AddWatchFlags::IN_CREATE)
+            && !is_directory
+            && std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && is_single(&found));
+        if is_new_plain || !(is_directory || files::is_job_file(&path) || self.is_above_a_directory(&path)) {
+            return false;
+        }
+        self.touched.insert(path);
+        true
+    }
+
+    fn is_above_a_directory(&self, path: &Path) -> bool {
+        self.directories.iter().any(|directory| directory.starts_with(path))
+    }
+
+    /// Looks at all directories and tells what is different; false when nobody listens.
+    fn look(&mut self) -> bool {
+        let mut walked = walk(&self.directories);
+        // A directory that appears while we look may have been filled before it was watched: look until none does.
+        for _ in 0..16 {
+            if !self.watch(&walked.directories) {
+                break;
+            }
+            walked = walk(&self.directories);
+        }
+        for complaint in walked.complaints {
+            let _ = self.findings.send(Finding::Complaint(complaint));
+        }
+        let touched = std::mem::take(&mut self.touched);
+        let gone: Vec<String> = self.known.keys().filter(|name| !walked.jobs.contains_key(*name)).cloned().collect();
+        for name in gone {
+            self.known.remove(&name);
+            let _ = self.findings.send(Finding::Remove(name));
+        }
+        let names = walked.jobs.keys().cloned().collect();
+        for (name, found) in walked.jobs {
+            let is_touched = found.paths().any(|path| touched.contains(path));
+            let is_same = self.known.get(&name).is_some_and(|known| known.found == found);
+            if !is_same || is_touched {
+                self.read(name, found);
+            }
+        }
+        self.findings.send(Finding::Looked(Look { names, sources: walked.sources })).is_ok()
+    }
+
+    /// Reads a job's files. A broken one is reported; what was known of the job before stays.
+    fn read(&mut self, name: String, found: Found) {
+        let (class, complaints) = files::read(&name, &found);
+        for complaint in complaints {
+            let _ = self.findings.send(Finding::Complaint(complaint));
+        }
+        let was_defined = self.known.get(&name).is_some_and(|known| known.is_defined);
+        let is_defined = was_defined || class.is_some();
+        if let Some(class) = class {
+            let _ = self.findings.send(Finding::Define(Box::new(class)));
+        }
+        self.known.insert(name, Known { found, is_defined });
+    }
+
+    /// Watches directories; whether one was not watched before.
+    fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
+        let Some(inotify) = &self.inotify else { return false };
+        let flags = AddWatchFlags::IN_CLOSE_WRITE
+            | AddWatchFlags::IN_CREATE
+            | AddWatchFlags::IN_DELETE
+            | AddWatchFlags::IN_MOVE
+            | AddWatchFlags::IN_DELETE_SELF
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_ONLYDIR;
+        let mut is_new = false;
+        for directory in directories {
+            match inotify.add_watch(directory, flags) {
+                Ok(watch) => {
+                    is_new |= self.watched.insert(watch, directory.clone()).as_ref() != Some(directory);
+                }
+                Err(Errno::ENOENT | Errno::ENOTDIR) => is_new = true,
+                Err(errno) => {
+                    let text = format!("{}: changes go unnoticed: {}", directory.display(), errno.desc());
+                    let _ = self.findings.send(Finding::Complaint(text));
+                }
+            }
+        }
+        is_new
+    }
+}
+
+fn is_single(metadata: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) <= 1
+}

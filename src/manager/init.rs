@@ -1,0 +1,475 @@
+//! The turn: one input at a time, decided, journaled, performed.
+//!
+//! Everything the manager does happens in this loop, on one thread; what could block has threads of its own ([`conf`],
+//! [`output`], [`users`]) and comes in as messages. The order within a turn is promise 1: nothing is performed before the
+//! changes that led to it are in the journal.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::time::Duration;
+
+use journal::{AppendError, FileStorage, Log};
+use keeper::protocol::{Finish, Identity, Reason, ToKeeper, ToManager};
+use machine::effect::{Announcement, Caller, Effect, Priority};
+use machine::input::{Input, RollCall};
+use machine::state::State;
+use nix::time::{ClockId, clock_gettime};
+
+use crate::conf::{Conf, Finding, Look};
+use crate::dbus::{Control, Dbus, DbusConfig, Incoming, View};
+use crate::link::{Greeting, KeeperLink};
+use crate::options::Options;
+use crate::output::{self, Output};
+use crate::resume::{self, Recovery};
+use crate::scope::Scope;
+use crate::users::Users;
+use crate::{codec, conf, mounts, report, session, spawner, translate};
+
+/// The name under which the keeper holds the private socket.
+const LISTENER: &str = "listener";
+
+/// Names of descriptors that events have brought along begin with this.
+const EVENT_FILE: &str = "event-file-";
+
+/// How long clients and log files are given at the end, and before a re-exec.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A manager under way.
+struct Init {
+    options: Options,
+    scope: Scope,
+    state: State,
+    journal: Option<Log<FileStorage>>,
+    is_degraded: bool,
+    frame: Vec<u8>,
+    link: KeeperLink,
+    dbus: Dbus,
+    conf: Conf,
+    output: Output,
+    users: Users,
+    /// Descriptors that events have brought along, by the name they are held under.
+    files: HashMap<String, OwnedFd>,
+    view: View,
+    /// Calls of `ReloadConfiguration` that are answered after the next look.
+    reloads: Vec<Caller>,
+    has_looked: bool,
+    /// What the keeper is told last.
+    farewell: Option<ToKeeper>,
+}
+
+/// Runs the manager of a keeper until it is to end or its keeper is gone.
+///
+/// # Errors
+/// When it cannot begin, or must not go on. The keeper then starts another.
+pub async fn run(options: Options) -> io::Result<()> {
+    let (link, greeting) = KeeperLink::open()?;
+    let mut init = Init::begin(options, link, greeting)?;
+    loop {
+        if let Some(farewell) = init.farewell.take() {
+            return init.hand_over(farewell).await;
+        }
+        init.step().await?;
+    }
+}
+
+/// Time since boot, in milliseconds; goes on during suspend (clock_gettime(2)).
+fn now_ms() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or_else(|_| nix::sys::time::TimeSpec::new(0, 0));
+    let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
+    seconds * 1000 + u64::try_from(now.tv_nsec()).unwrap_or(0) / 1_000_000
+}
+
+impl Init {
+    fn begin(options: Options, link: KeeperLink, greeting: Greeting) -> io::Result<Self> {
+        let Greeting { occasion, entries, mut held } = greeting;
+        let scope = Scope::of(&options);
+        if !scope.is_session {
+            report::use_kernel_log();
+            if occasion.reason == Reason::Boot && scope.keeper_pid == 1 {
+                mounts::mount_missing().iter().for_each(|problem| report::warn(problem));
+            }
+        }
+        let resumed = resume::resume(&scope.journal_dir, &occasion);
+        for finding in &resumed.recovery.findings {
+            report::warn(finding);
+        }
+        let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held)?;
+        let conf = Conf::start(scope.conf_dirs.clone())?;
+        let config = DbusConfig::of(&scope, &options);
+        let mut dbus = Dbus::new(config, resumed.state.last_connection() + 1);
+        let (listener, is_new) = listener(&scope, &mut held)?;
+        let listener_copy = is_new.then(|| listener.try_clone()).transpose()?;
+        dbus.listen(listener)?;
+        let (files, connections): (Vec<_>, Vec<_>) =
+            held.into_iter().partition(|(name, _)| name.starts_with(EVENT_FILE));
+        dbus.resume(connections)?;
+        let mut init = Self {
+            view: View { recovery: resumed.recovery.clone(), ..View::default() },
+            options,
+            scope,
+            state: resumed.state,
+            journal: resumed.journal,
+            is_degraded: false,
+            frame: Vec::new(),
+            link,
+            dbus,
+            conf,
+            output,
+            users: Users::start()?,
+            files: files.into_iter().collect(),
+            reloads: Vec::new(),
+            has_looked: false,
+            farewell: None,
+        };
+        if let Some(copy) = listener_copy {
+            init.link.send(ToKeeper::Hold { name: LISTENER.into() }, vec![copy.into()])?;
+        }
+        init.take_over(occasion.reason, entries, &resumed.recovery)?;
+        Ok(init)
+    }
+
+    /// The first turns: what init was told, and what the keeper knows.
+    fn take_over(
+        &mut self,
+        reason: Reason,
+        entries: Vec<keeper::protocol::Entry>,
+        recovery: &Recovery,
+    ) -> io::Result<()> {
+        let settings = self.scope.settings(&self.options);
+        self.take(Input::Settings(Box::new(settings)))?;
+        let call = RollCall {
+            is_restart: reason != Reason::Boot,
+            reason: recovery.reason.clone(),
+            entries: entries.into_iter().map(translate::entry).collect(),
+            connections: self.dbus.connections(),
+        };
+        if recovery.is_rebuilt {
+            // With the journal lost, the roll call needs the job files to recognize what runs.
+            for class in conf::read_all(&self.scope.conf_dirs) {
+                self.take(Input::Define(Box::new(class)))?;
+            }
+        }
+        self.take(Input::RollCall(call))?;
+        if self.state.log_priority() == Priority::Message {
+            if let Some(priority) = self.options.priority {
+                self.take(Input::LogPriority(priority))?;
+            }
+        }
+        self.link.send(ToKeeper::Ready, Vec::new())
+    }
+
+    /// Waits for the next thing that happens, and deals with it.
+    async fn step(&mut self) -> io::Result<()> {
+        let deadline = self.state.next_deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        tokio::select! {
+            biased;
+            message = self.link.next() => {
+                let (message, _) = message?;
+                self.hear(message)?;
+                while let Some((message, _)) = self.link.try_next()? {
+                    self.hear(message)?;
+                }
+                Ok(())
+            }
+            incoming = self.dbus.next(&self.state, &self.view) => self.receive(incoming),
+            finding = self.conf.next() => self.find(finding),
+            (ticket, identity) = self.users.next() => self.identify(ticket, identity),
+            request = self.output.next() => self.oblige(request),
+            () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
+        }
+    }
+
+    /// One turn, and the small one that follows it when there was something to announce.
+    fn take(&mut self, input: Input) -> io::Result<()> {
+        let outcome = machine::turn(&mut self.state, now_ms(), input);
+        self.record(&outcome.changes);
+        if let Some(last) = self.perform(outcome.effects)? {
+            let outcome = machine::turn(&mut self.state, now_ms(), Input::Performed(last));
+            self.record(&outcome.changes);
+            self.perform(outcome.effects)?;
+        }
+        Ok(())
+    }
+
+    /// Promise 1: changes are in the journal before anything is done about them.
+    fn record(&mut self, changes: &[machine::change::Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let Some(journal) = &mut self.journal else { return };
+        self.frame.clear();
+        let encoded = codec::encode_changes(changes, &mut self.frame).map_err(|error| error.to_string());
+        let mut appended = encoded.and_then(|()| append(journal, &self.frame));
+        if appended.is_err() || journal.wants_checkpoint() {
+            // The state is that after these changes, so a checkpoint stands for the frame, too.
+            let checkpoint = codec::encode_state(&self.state).map_err(|error| error.to_string());
+            let written = checkpoint.and_then(|bytes| journal.checkpoint(&bytes).map_err(|error| error.to_string()));
+            if appended.is_err() {
+                appended = written;
+            } else if let Err(error) = written {
+                report::warn(&format!("journal: no checkpoint: {error}"));
+            }
+        }
+        match appended {
+            Ok(()) if self.is_degraded => {
+                self.is_degraded = false;
+                report::warn("journal: there is room again; crash safety is back");
+            }
+            Ok(()) => {}
+            Err(error) if !self.is_degraded => {
+                self.is_degraded = true;
+                report::error(&format!(
+                    "journal: {error}; going on without, a crash from here on loses what jobs were doing"
+                ));
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Does what was decided; the number of the last announcement, if there was one.
+    fn perform(&mut self, effects: Vec<Effect>) -> io::Result<Option<u64>> {
+        let mut last = None;
+        for effect in effects {
+            match effect {
+                Effect::Spawn(ticket) => self.spawn(ticket)?,
+                Effect::Signal { ticket, request, signal, whole_group } => {
+                    self.link.send(ToKeeper::Signal { ticket, request, signal, whole_group }, Vec::new())?;
+                }
+                Effect::Acknowledge(ticket) => self.link.send(ToKeeper::Acknowledge { ticket }, Vec::new())?,
+                Effect::Release(name) => {
+                    self.files.remove(&name);
+                    self.link.send(ToKeeper::Release { name }, Vec::new())?;
+                }
+                Effect::Announce(number, announcement) => {
+                    last = Some(number);
+                    if let Announcement::Log(priority, text) = &announcement {
+                        report::write(*priority, text);
+                    } else {
+                        self.dbus.announce(&announcement);
+                    }
+                }
+                Effect::Reexecute => self.farewell = Some(ToKeeper::Reexecute),
+                Effect::Exit(status) => self.end(status),
+                Effect::Rescan => self.conf.rescan(),
+                Effect::LogPriority(_) => {}
+            }
+        }
+        self.dbus.flush_now();
+        Ok(last)
+    }
+
+    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
+        let Some(spawn) = machine::spawn::describe(&self.state, ticket) else { return Ok(()) };
+        let (setuid, setgid) = (&spawn.attributes.setuid, &spawn.attributes.setgid);
+        if setuid.is_some() || setgid.is_some() {
+            self.users.ask(ticket, setuid.clone(), setgid.clone());
+            return Ok(());
+        }
+        self.spawn_as(&spawn, None)
+    }
+
+    fn spawn_as(&mut self, spawn: &machine::spawn::Spawn, identity: Option<Identity>) -> io::Result<()> {
+        let log_file = output::file_name(&spawn.class, &spawn.instance);
+        let files = &self.files;
+        let open = |name: &str| files.get(name).and_then(|file| file.try_clone().ok());
+        match spawner::prepare(spawn, identity, &log_file, open) {
+            Ok(prepared) => {
+                let request = ToKeeper::Spawn(Box::new(prepared.request));
+                self.link.send(request, prepared.descriptors)?;
+                if let Some((name, master)) = prepared.output {
+                    self.output.adopt(name, master);
+                }
+                Ok(())
+            }
+            Err(reason) => self.take(Input::SpawnFailed { ticket: spawn.ticket, reason }),
+        }
+    }
+
+    /// Who a job runs as has been found out.
+    fn identify(&mut self, ticket: u64, identity: Result<Identity, crate::users::LookupError>) -> io::Result<()> {
+        match identity {
+            Ok(identity) => match machine::spawn::describe(&self.state, ticket) {
+                Some(spawn) => self.spawn_as(&spawn, Some(identity)),
+                None => Ok(()),
+            },
+            Err(error) => self.take(Input::SpawnFailed { ticket, reason: error.to_string() }),
+        }
+    }
+
+    /// The keeper has said something.
+    fn hear(&mut self, message: ToManager) -> io::Result<()> {
+        match message {
+            ToManager::Ping { number } => self.link.send(ToKeeper::Pong { number }, Vec::new()),
+            ToManager::Signal { signal, .. } => match translate::signal(signal) {
+                Some(signal) => self.take(Input::Signal(signal)),
+                None => {
+                    self.dbus.reconnect_bus();
+                    Ok(())
+                }
+            },
+            message => match translate::input(message) {
+                Some(input) => self.take(input),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Something has come over D-Bus.
+    fn receive(&mut self, incoming: Incoming) -> io::Result<()> {
+        match incoming {
+            Incoming::Opened { name, descriptor, .. } => {
+                self.link.send(ToKeeper::Hold { name }, vec![descriptor])
+            }
+            Incoming::Release { name } => self.link.send(ToKeeper::Release { name }, Vec::new()),
+            Incoming::Closed { connection, name } => {
+                self.link.send(ToKeeper::Release { name }, Vec::new())?;
+                self.take(Input::Disconnected(connection))
+            }
+            Incoming::Call { caller, mut call, file } => {
+                if let (Some(file), machine::input::Call::Emit { file: name, .. }) = (file, &mut call) {
+                    let held = format!("{EVENT_FILE}{}-{}", caller.connection, caller.serial);
+                    self.link.send(ToKeeper::Hold { name: held.clone() }, vec![file.try_clone()?])?;
+                    self.files.insert(held.clone(), file);
+                    *name = Some(held);
+                }
+                self.take(Input::Call(caller.clone(), call))?;
+                self.dbus.done(&caller);
+                Ok(())
+            }
+            Incoming::Control { caller, control } => {
+                self.control(&caller, control);
+                self.dbus.done(&caller);
+                Ok(())
+            }
+            Incoming::Log(priority, text) => {
+                if priority >= self.state.log_priority() {
+                    report::write(priority, &text);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn control(&mut self, caller: &Caller, control: Control) {
+        match control {
+            Control::ReloadConfiguration => {
+                self.reloads.push(caller.clone());
+                self.conf.rescan();
+                return;
+            }
+            Control::NotifyDiskWriteable => self.output.retry(),
+            Control::NotifyDBusAddress(address) => {
+                self.dbus.set_bus_address(caller, address);
+                return;
+            }
+            // There is no cgroup manager; control groups are made without one.
+            Control::NotifyCGroupManagerAddress(_) => {}
+        }
+        self.dbus.reply(caller, Ok(()));
+    }
+
+    /// The job directories have been looked at.
+    fn find(&mut self, finding: Finding) -> io::Result<()> {
+        match finding {
+            Finding::Define(class) => self.take(Input::Define(class)),
+            Finding::Remove(name) => self.take(Input::Remove(name)),
+            Finding::Complaint(text) => {
+                report::warn(&text);
+                Ok(())
+            }
+            Finding::Looked(look) => self.looked(look),
+        }
+    }
+
+    fn looked(&mut self, look: Look) -> io::Result<()> {
+        if !self.has_looked {
+            self.has_looked = true;
+            let names: Vec<String> = self.state.classes().map(|(name, _)| name.to_owned()).collect();
+            for name in names.into_iter().filter(|name| !look.names.contains(name)) {
+                self.take(Input::Remove(name))?;
+            }
+            let event = (!self.options.no_startup_event).then(|| self.options.startup_event.clone());
+            self.take(Input::Startup(event))?;
+            self.write_session_file();
+        }
+        self.view.sources = look.sources;
+        for caller in std::mem::take(&mut self.reloads) {
+            self.dbus.reply(&caller, Ok(()));
+        }
+        self.dbus.flush_now();
+        Ok(())
+    }
+
+    /// What the output thread asks for.
+    fn oblige(&mut self, request: output::Request) -> io::Result<()> {
+        match request {
+            output::Request::Hold(name, descriptor) => self.link.send(ToKeeper::Hold { name }, vec![descriptor]),
+            output::Request::Release(name) => self.link.send(ToKeeper::Release { name }, Vec::new()),
+            output::Request::Warn(text) => {
+                report::warn(&text);
+                Ok(())
+            }
+        }
+    }
+
+    fn write_session_file(&self) {
+        let Some(path) = &self.scope.session_file else { return };
+        if let Err(error) = session::write(path, &self.scope.address()) {
+            report::warn(&format!("{}: {error}; clients cannot find this session by themselves", path.display()));
+        }
+    }
+}
+
+fn append(journal: &mut Log<FileStorage>, frame: &[u8]) -> Result<(), String> {
+    journal.append(frame).map(drop).map_err(|error: AppendError| error.to_string())
+}
+
+/// The private socket: the one that the keeper holds, or a new one.
+fn listener(scope: &Scope, held: &mut Vec<(String, OwnedFd)>) -> io::Result<(UnixListener, bool)> {
+    if let Some(at) = held.iter().position(|(name, _)| name == LISTENER) {
+        return Ok((held.swap_remove(at).1.into(), false));
+    }
+    let address = SocketAddr::from_abstract_name(&scope.socket)?;
+    match UnixListener::bind_addr(&address) {
+        Ok(listener) => Ok((listener, true)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            let text = format!(
+                "the socket @{} is taken: another init runs in this network namespace; stop it, or start this one in a network namespace of its own (unshare --net)",
+                scope.socket
+            );
+            Err(io::Error::new(error.kind(), text))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl Init {
+    /// The last words of this manager: all that was said goes out, and the keeper does the rest.
+    async fn hand_over(&mut self, message: ToKeeper) -> io::Result<()> {
+        self.dbus.flush(LAST_WORDS).await;
+        self.link.send(message, Vec::new())?;
+        self.link.drain()
+    }
+
+    /// The session is over.
+    fn end(&mut self, status: u8) {
+        if self.farewell.is_some() {
+            return;
+        }
+        if let Some(path) = &self.scope.session_file {
+            session::remove(path);
+        }
+        self.output.finish(LAST_WORDS);
+        self.journal = None;
+        // Nobody will replay it.
+        let _ = std::fs::remove_dir_all(&self.scope.journal_dir);
+        if let Some(parent) = self.scope.journal_dir.parent().filter(|_| self.scope.is_session) {
+            let _ = std::fs::remove_dir(parent);
+            let _ = parent.parent().map(std::fs::remove_dir);
+        }
+        self.farewell = Some(ToKeeper::Finish(Finish::Exit(status)));
+    }
+}

@@ -1,0 +1,155 @@
+//! The link to the keeper: never waits, never loses a message.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use keeper::link::{Link, LinkError};
+use keeper::protocol::{Entry, Occasion, ToKeeper, ToManager};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+/// The manager's end.
+#[derive(Debug)]
+pub struct KeeperLink {
+    link: Link,
+    /// The same socket, for readiness alone.
+    readiness: UnixStream,
+    waiting: VecDeque<(ToKeeper, Vec<OwnedFd>)>,
+}
+
+/// What a keeper says first.
+#[derive(Debug)]
+pub struct Greeting {
+    /// Why this manager was started.
+    pub occasion: Occasion,
+    /// All tickets.
+    pub entries: Vec<Entry>,
+    /// Descriptors that outlived the manager before.
+    pub held: Vec<(String, OwnedFd)>,
+}
+
+impl KeeperLink {
+    /// Takes over the inherited end and hears the roll call, to its end.
+    ///
+    /// # Errors
+    /// When this process was not started by a keeper, or the keeper ends in the middle.
+    pub fn open() -> io::Result<(Self, Greeting)> {
+        let link = Link::inherited()?;
+        link.set_nonblocking(false)?;
+        let greeting = hear_greeting(&link)?;
+        link.set_nonblocking(true)?;
+        let copy = std::os::unix::net::UnixStream::from(link.as_fd().try_clone_to_owned()?);
+        Ok((Self { link, readiness: UnixStream::from_std(copy)?, waiting: VecDeque::new() }, greeting))
+    }
+
+    /// Says something, now or as soon as there is room for it; in order.
+    ///
+    /// # Errors
+    /// When the keeper is gone, or the message can never be sent.
+    pub fn send(&mut self, message: ToKeeper, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        self.waiting.push_back((message, descriptors));
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while let Some((message, descriptors)) = self.waiting.front() {
+            match send_one(&self.link, message, descriptors) {
+                Ok(()) => {}
+                Err(LinkError::WouldBlock) => return Ok(()),
+                Err(error) => {
+                    self.waiting.pop_front();
+                    return Err(error.into());
+                }
+            }
+            self.waiting.pop_front();
+        }
+        Ok(())
+    }
+
+    /// The next message. Cancel-safe.
+    ///
+    /// # Errors
+    /// When the keeper is gone.
+    pub async fn next(&mut self) -> io::Result<(ToManager, Vec<OwnedFd>)> {
+        loop {
+            if !self.waiting.is_empty() {
+                self.flush()?;
+            }
+            let writable = if self.waiting.is_empty() { None } else { Some(Interest::WRITABLE) };
+            let interest = writable.map_or(Interest::READABLE, |also| Interest::READABLE | also);
+            self.readiness.ready(interest).await?;
+            match self.readiness.try_io(Interest::READABLE, || self.link.receive().map_err(io::Error::from)) {
+                Ok(message) => return Ok(message),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+            if writable.is_some() {
+                let link = &self.link;
+                let Some((message, descriptors)) = self.waiting.front() else { continue };
+                let sent = self.readiness.try_io(Interest::WRITABLE, || {
+                    send_one(link, message, descriptors).map_err(io::Error::from)
+                });
+                match sent {
+                    Ok(()) => drop(self.waiting.pop_front()),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+    }
+
+    /// A message that is there already.
+    ///
+    /// # Errors
+    /// When the keeper is gone.
+    pub fn try_next(&mut self) -> io::Result<Option<(ToManager, Vec<OwnedFd>)>> {
+        match self.link.receive() {
+            Ok(message) => Ok(Some(message)),
+            Err(LinkError::WouldBlock) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Sends all that waits, however long the keeper takes; for the last words before an exit.
+    ///
+    /// # Errors
+    /// When the keeper is gone.
+    pub fn drain(&mut self) -> io::Result<()> {
+        self.link.set_nonblocking(false)?;
+        let result = self.flush();
+        self.link.set_nonblocking(true)?;
+        result
+    }
+}
+
+fn send_one(link: &Link, message: &ToKeeper, descriptors: &[OwnedFd]) -> Result<(), LinkError> {
+    let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+    match (link.send(message, &descriptors), message) {
+        (Err(LinkError::TooLarge { .. }), ToKeeper::Spawn(request)) => {
+            link.send_spawn(request.as_ref().clone(), &descriptors)
+        }
+        (result, _) => result,
+    }
+}
+
+fn hear_greeting(link: &Link) -> io::Result<Greeting> {
+    let mut occasion = None;
+    let (mut entries, mut held) = (Vec::new(), Vec::new());
+    loop {
+        match link.receive::<ToManager>() {
+            Ok((ToManager::RollCallBegin(begin), _)) => occasion = Some(begin),
+            Ok((ToManager::RollCallEntry(entry), _)) => entries.push(entry),
+            Ok((ToManager::RollCallHeld { names }, descriptors)) => held.extend(names.into_iter().zip(descriptors)),
+            Ok((ToManager::RollCallEnd, _)) => break,
+            Ok((other, _)) => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other:?} before the roll call")));
+            }
+            // One message that cannot be read is one ticket less, which the machine takes as ended.
+            Err(LinkError::Malformed(error)) => crate::report::warn(&error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let occasion = occasion.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a roll call without beginning"))?;
+    Ok(Greeting { occasion, entries, held })
+}

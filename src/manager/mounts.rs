@@ -1,0 +1,60 @@
+//! File systems that the system init needs before anything else, mounted where they are missing.
+//!
+//! An initramfs has usually done this. In a container or a bare boot nobody has.
+
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+
+/// What, where, type, flags, data.
+const MOUNTS: [(&str, &str, &str, MsFlags, &str); 5] = [
+    ("proc", "/proc", "proc", NO_PROGRAMS, ""),
+    ("sysfs", "/sys", "sysfs", NO_PROGRAMS, ""),
+    ("devtmpfs", "/dev", "devtmpfs", MsFlags::MS_NOSUID, "mode=755"),
+    ("devpts", "/dev/pts", "devpts", NO_EXEC, "gid=5,mode=620,ptmxmode=666"),
+    ("tmpfs", "/run", "tmpfs", NO_DEVICES, "mode=755,size=10%"),
+];
+
+const NO_EXEC: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NOEXEC);
+const NO_DEVICES: MsFlags = MsFlags::MS_NOSUID.union(MsFlags::MS_NODEV);
+const NO_PROGRAMS: MsFlags = NO_DEVICES.union(MsFlags::MS_NOEXEC);
+
+/// What must be there for a file system to count as mounted.
+fn sign(target: &str) -> &'static str {
+    match target {
+        "/proc" => "/proc/self/stat",
+        "/sys" => "/sys/kernel",
+        "/dev" => "/dev/null",
+        "/dev/pts" => "/dev/pts/ptmx",
+        _ => "/run/.",
+    }
+}
+
+/// Mounts what is missing; returns what could not be mounted and is needed.
+#[must_use]
+pub fn mount_missing() -> Vec<String> {
+    let mut problems = Vec::new();
+    for (source, target, kind, flags, data) in MOUNTS {
+        let is_there = if target == "/run" { is_in_memory(target) } else { Path::new(sign(target)).exists() };
+        if is_there {
+            continue;
+        }
+        if target == "/dev/pts" {
+            // Fails where it exists, which is as good.
+            let _ = std::fs::create_dir(target);
+        }
+        if let Err(errno) = mount(Some(source), target, Some(kind), flags, Some(data)) {
+            problems.push(format!("{target}: cannot mount {kind}: {}", errno.desc()));
+        }
+    }
+    problems
+}
+
+/// Whether a directory is on a tmpfs or ramfs (statfs(2)).
+fn is_in_memory(path: &str) -> bool {
+    const RAMFS_MAGIC: i64 = 0x8584_58f6;
+    nix::sys::statfs::statfs(path).is_ok_and(|found| {
+        let kind = found.filesystem_type();
+        kind == nix::sys::statfs::TMPFS_MAGIC || kind.0 == RAMFS_MAGIC
+    })
+}

@@ -1,0 +1,387 @@
+//! Job output: from pseudo-terminals to log files, on a thread of its own, with nothing lost when we are killed.
+//!
+//! The keeper holds a copy of every pseudo-terminal's master, so a job never notices that its manager is gone. Bytes go
+//! from the terminal to the file without ever being in our memory: splice(2) moves them into a pipe that the keeper holds
+//! too, and from the pipe into the file. Each splice is one system call, and SIGKILL takes effect between system calls, so
+//! at any instant every byte is in the terminal, the pipe or the file. Whose bytes are in the pipe is written, before they
+//! are moved there, into a small memory file that the keeper holds as well (the *cursor*).
+//!
+//! While a log file cannot be written (its directory is missing, its disk full) output is kept in a memory file, held by
+//! the keeper, and written later. What the thread cannot do: block anything else, because nothing waits for it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, SpliceFFlags, splice};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::pipe2;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+mod sink;
+
+use sink::Sink;
+
+/// How much one splice moves at the most, in bytes: what a pipe holds by default.
+const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How often a log file that cannot be written is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Names under which the keeper holds what the thread needs.
+const PIPE_READ: &str = "output-pipe-read";
+const PIPE_WRITE: &str = "output-pipe-write";
+const CURSOR: &str = "output-cursor";
+const STREAM: &str = "log:";
+const SPOOL: &str = "spool:";
+
+/// The token of the eventfd in epoll; streams are numbered from 1.
+const WAKE: u64 = 0;
+
+/// The name a pseudo-terminal is held under: its ticket, and the file its output goes to.
+#[must_use]
+pub fn hold_name(ticket: u64, log_file: &str) -> String {
+    cut(format!("{STREAM}{ticket}:{log_file}"))
+}
+
+/// The name a spool is held under.
+fn spool_name(log_file: &str) -> String {
+    cut(format!("{SPOOL}{log_file}"))
+}
+
+fn cut(mut name: String) -> String {
+    let mut end = name.len().min(keeper::protocol::NAME_MAX_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name
+}
+
+/// The file of a job's output: `<job>[-<instance>].log`, with `/` as `_`.
+#[must_use]
+pub fn file_name(class: &str, instance: &str) -> String {
+    let separator = if instance.is_empty() { "" } else { "-" };
+    format!("{class}{separator}{instance}.log").replace('/', "_")
+}
+
+/// What the thread asks the main loop for.
+#[derive(Debug)]
+pub enum Request {
+    /// Have the keeper hold this.
+    Hold(String, OwnedFd),
+    /// Have the keeper let this go.
+    Release(String),
+    /// Tell people.
+    Warn(String),
+}
+
+#[derive(Debug)]
+enum Command {
+    Adopt { name: String, master: OwnedFd },
+    Retry,
+    Finish,
+}
+
+/// The thread, from outside.
+#[derive(Debug)]
+pub struct Output {
+    commands: Sender<Command>,
+    wake: std::sync::Arc<EventFd>,
+    requests: UnboundedReceiver<Request>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Output {
+    /// Starts the thread. `held` is what outlived the manager before, of which the thread takes what is its own.
+    ///
+    /// # Errors
+    /// When there are no more descriptors or threads.
+    pub fn start(
+        directory: PathBuf,
+        makes_directory: bool,
+        held: &mut Vec<(String, OwnedFd)>,
+    ) -> io::Result<Self> {
+        let (commands, commanded) = channel();
+        let (ask, requests) = unbounded_channel();
+        let wake = std::sync::Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
+        let worker = Worker::new(directory, makes_directory, held, commanded, ask, wake.clone())?;
+        let thread = thread::Builder::new().name("output".into()).stack_size(256 * 1024).spawn(move || worker.run())?;
+        Ok(Self { commands, wake, requests, thread: Some(thread) })
+    }
+
+    /// Logs what comes out of a pseudo-terminal from now on.
+    pub fn adopt(&self, name: String, master: OwnedFd) {
+        self.command(Command::Adopt { name, master });
+    }
+
+    /// Tries again to write what could not be written.
+    pub fn retry(&self) {
+        self.command(Command::Retry);
+    }
+
+    fn command(&self, command: Command) {
+        // The thread ends only when it is told to; a wake-up that is already pending serves as well.
+        let _ = self.commands.send(command);
+        let _ = self.wake.write(1);
+    }
+
+    /// The next request. Cancel-safe.
+    pub async fn next(&mut self) -> Request {
+        match self.requests.recv().await {
+            Some(request) => request,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Writes out what is there and ends the thread; gives up after `patience`.
+    pub fn finish(&mut self, patience: Duration) {
+        self.command(Command::Finish);
+        let limit = Instant::now() + patience;
+        if let Some(thread) = self.thread.take() {
+            while !thread.is_finished() && Instant::now() < limit {
+                thread::sleep(Duration::from_millis(2));
+            }
+            if thread.is_finished() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// One pseudo-terminal.
+struct Stream {
+    name: String,
+    master: File,
+    file: String,
+}
+
+struct Worker {
+    epoll: Epoll,
+    wake: std::sync::Arc<EventFd>,
+    commands: Receiver<Command>,
+    requests: UnboundedSender<Request>,
+    streams: HashMap<u64, Stream>,
+    next_stream: u64,
+    pipe: (OwnedFd, OwnedFd),
+    cursor: File,
+    sink: Sink,
+    retry_at: Option<Instant>,
+    /// Streams that are not read because too much of their output is in memory already.
+    paused: Vec<u64>,
+}
+
+impl Worker {
+    fn new(
+        directory: PathBuf,
+        makes_directory: bool,
+        held: &mut Vec<(String, OwnedFd)>,
+        commands: Receiver<Command>,
+        requests: UnboundedSender<Request>,
+        wake: std::sync::Arc<EventFd>,
+    ) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(wake.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, WAKE))?;
+        let mut take = |name: &str| held.iter().position(|(held, _)| held == name).map(|at| held.swap_remove(at).1);
+        let (pipe, cursor) = match (take(PIPE_READ), take(PIPE_WRITE), take(CURSOR)) {
+            (Some(read), Some(write), Some(cursor)) => ((read, write), cursor),
+            _ => make_transfer(&requests)?,
+        };
+        let sink = Sink::new(directory, makes_directory, requests.clone());
+        let (streams, retry_at, paused) = (HashMap::new(), None, Vec::new());
+        let cursor = File::from(cursor);
+        let mut worker =
+            Self { epoll, wake, commands, requests, streams, next_stream: 1, pipe, cursor, sink, retry_at, paused };
+        let (ours, others): (Vec<_>, Vec<_>) =
+            held.drain(..).partition(|(name, _)| name.starts_with(STREAM) || name.starts_with(SPOOL));
+        held.extend(others);
+        worker.resume(ours);
+        Ok(worker)
+    }
+
+    /// Takes up what the manager before left: spools first, then what is in the pipe, then the terminals.
+    fn resume(&mut self, held: Vec<(String, OwnedFd)>) {
+        let mut streams = Vec::new();
+        for (name, descriptor) in held {
+            match name.strip_prefix(SPOOL) {
+                Some(file) => self.sink.resume_spool(file, File::from(descriptor)),
+                None => streams.push((name, descriptor)),
+            }
+        }
+        let mut owner = [0_u8; 256];
+        let length = self.cursor.read_at(&mut owner, 0).unwrap_or(0);
+        let owner = String::from_utf8_lossy(&owner[..length]);
+        if let Some(file) = owner.lines().next().filter(|file| !file.is_empty()) {
+            self.empty_pipe(file);
+        }
+        for (name, descriptor) in streams {
+            self.adopt(name, descriptor);
+        }
+    }
+
+    fn run(mut self) {
+        let mut events = [EpollEvent::empty(); 64];
+        loop {
+            let timeout = match self.retry_at {
+                Some(at) => {
+                    let left = at.saturating_duration_since(Instant::now()).as_millis();
+                    EpollTimeout::from(u16::try_from(left).unwrap_or(u16::MAX).max(1))
+                }
+                None => EpollTimeout::NONE,
+            };
+            let count = match self.epoll.wait(&mut events, timeout) {
+                Ok(count) => count,
+                Err(Errno::EINTR) => 0,
+                Err(errno) => {
+                    self.warn(format!("job output is not logged any longer: {}", errno.desc()));
+                    return;
+                }
+            };
+            for event in &events[..count] {
+                if event.data() == WAKE {
+                    let _ = self.wake.read();
+                } else {
+                    self.move_output(event.data());
+                }
+            }
+            if self.obey() {
+                self.finish();
+                return;
+            }
+            if self.retry_at.is_some_and(|at| at <= Instant::now()) {
+                self.write_spools();
+            }
+        }
+    }
+
+    /// Does what was commanded; whether that is to end.
+    fn obey(&mut self) -> bool {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Adopt { name, master } => self.adopt(name, master),
+                Command::Retry => self.write_spools(),
+                Command::Finish => return true,
+            }
+        }
+        false
+    }
+
+    fn finish(&mut self) {
+        let numbers: Vec<u64> = self.streams.keys().copied().collect();
+        numbers.into_iter().for_each(|number| while self.move_output(number) {});
+        self.write_spools();
+    }
+
+    fn adopt(&mut self, name: String, master: OwnedFd) {
+        let file = name.strip_prefix(STREAM).and_then(|rest| rest.split_once(':')).map_or("unknown.log", |(_, file)| file);
+        let stream = Stream { file: file.to_owned(), master: master.into(), name };
+        let number = self.next_stream;
+        self.next_stream += 1;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, number);
+        if let Err(errno) = self.epoll.add(stream.master.as_fd(), event) {
+            self.warn(format!("the output that belongs to {} is not logged: {}", stream.file, errno.desc()));
+            return;
+        }
+        self.streams.insert(number, stream);
+    }
+
+    /// Moves what a terminal has; whether there may be more.
+    fn move_output(&mut self, number: u64) -> bool {
+        let Some(stream) = self.streams.get(&number) else { return false };
+        let file = stream.file.clone();
+        if self.sink.is_full(&file) {
+            let _ = self.epoll.delete(stream.master.as_fd());
+            self.paused.push(number);
+            return false;
+        }
+        if self.cursor.set_len(0).and_then(|()| self.cursor.write_all_at(format!("{file}\n").as_bytes(), 0)).is_err() {
+            return false;
+        }
+        match splice_some(stream.master.as_fd(), self.pipe.1.as_fd()) {
+            Ok(0) | Err(Errno::EIO) => {
+                // All copies of the other end are closed: the job and its children are done with it.
+                self.end_stream(number);
+                false
+            }
+            Ok(_) => {
+                self.empty_pipe(&file);
+                true
+            }
+            Err(Errno::EAGAIN | Errno::EINTR) => false,
+            Err(errno) => {
+                self.warn(format!("cannot read output for {file}: {}", errno.desc()));
+                self.end_stream(number);
+                false
+            }
+        }
+    }
+
+    fn end_stream(&mut self, number: u64) {
+        if let Some(stream) = self.streams.remove(&number) {
+            let _ = self.epoll.delete(stream.master.as_fd());
+            let _ = self.requests.send(Request::Release(stream.name));
+        }
+    }
+
+    /// Writes what is in the pipe to where it belongs.
+    fn empty_pipe(&mut self, file: &str) {
+        let problem = loop {
+            match self.sink.take(file, self.pipe.0.as_fd()) {
+                Ok(true) => {}
+                Ok(false) => break None,
+                Err(error) => break Some(error),
+            }
+        };
+        if let Some(error) = problem {
+            // The pipe must be empty before the next stream's turn.
+            let mut lost = [0_u8; 4096];
+            let mut count = 0;
+            while let Ok(length @ 1..) = nix::unistd::read(self.pipe.0.as_fd(), &mut lost) {
+                count += length;
+            }
+            self.warn(format!("{count} bytes of output for {file} are lost, neither file nor memory takes them: {error}"));
+        }
+        if self.sink.has_spools() && self.retry_at.is_none() {
+            self.retry_at = Some(Instant::now() + RETRY);
+        }
+    }
+
+    fn write_spools(&mut self) {
+        self.sink.write_spools();
+        for number in std::mem::take(&mut self.paused) {
+            if let Some(stream) = self.streams.get(&number) {
+                let _ = self.epoll.add(stream.master.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, number));
+            }
+        }
+        self.retry_at = self.sink.has_spools().then(|| Instant::now() + RETRY);
+    }
+
+    fn warn(&self, text: String) {
+        let _ = self.requests.send(Request::Warn(text));
+    }
+}
+
+/// Moves up to [`CHUNK_BYTES`] between two descriptors of which one is a pipe, without waiting.
+fn splice_some(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> nix::Result<usize> {
+    splice(from, None, to, None, CHUNK_BYTES, SpliceFFlags::SPLICE_F_NONBLOCK)
+}
+
+/// The pipe and the cursor, made anew and given to the keeper as well.
+fn make_transfer(requests: &UnboundedSender<Request>) -> io::Result<((OwnedFd, OwnedFd), OwnedFd)> {
+    let (read, write) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK)?;
+    let cursor = memfd_create(c"output-cursor", MFdFlags::MFD_CLOEXEC)?;
+    for (name, descriptor) in [(PIPE_READ, &read), (PIPE_WRITE, &write), (CURSOR, &cursor)] {
+        // The receiver is the main loop, which outlives the thread.
+        let _ = requests.send(Request::Hold(name.into(), descriptor.try_clone()?));
+    }
+    Ok(((read, write), cursor))
+}

@@ -1,0 +1,53 @@
+//! Where init's own messages go.
+//!
+//! Warnings and worse go to standard error with `init: ` before them, the rest to standard output as it is: what tools
+//! that read Upstart's output expect. On a real boot both are the console, and the kernel's log (/dev/kmsg) is the better
+//! place, since nobody reads the console and syslog is not there yet.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use machine::effect::Priority;
+
+static KERNEL_LOG: OnceLock<Option<File>> = OnceLock::new();
+
+/// Has messages go to the kernel's log, if standard error is a console and the log can be written.
+pub fn use_kernel_log() {
+    let _ = KERNEL_LOG.get_or_init(|| {
+        let is_console = io::stderr().is_terminal();
+        is_console.then(|| OpenOptions::new().write(true).open("/dev/kmsg").ok()).flatten()
+    });
+}
+
+/// Writes one message. Whether its priority is wanted was decided before.
+pub fn write(priority: Priority, text: &str) {
+    if let Some(Some(kernel_log)) = KERNEL_LOG.get() {
+        let level = match priority {
+            Priority::Debug => 7,
+            Priority::Info => 6,
+            Priority::Message => 5,
+            Priority::Warn => 4,
+            Priority::Error => 3,
+            Priority::Fatal => 2,
+        };
+        // A message that cannot be written has no better place to go.
+        let _ = (&*kernel_log).write_all(format!("<{level}>init: {text}\n").as_bytes());
+    } else if priority >= Priority::Warn {
+        let _ = io::stderr().write_all(format!("init: {text}\n").as_bytes());
+    } else {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(format!("{text}\n").as_bytes());
+        let _ = out.flush();
+    }
+}
+
+/// A warning.
+pub fn warn(text: &str) {
+    write(Priority::Warn, text);
+}
+
+/// An error.
+pub fn error(text: &str) {
+    write(Priority::Error, text);
+}

@@ -1,0 +1,135 @@
+//! System or session: the one value that holds every path and default that differs between the two.
+
+use std::path::{Path, PathBuf};
+
+use machine::input::Settings;
+use nix::unistd::{Uid, getppid};
+
+use crate::options::Options;
+
+/// Address of the system init's private socket, as in D-Bus addresses (`unix:abstract=…`).
+pub const SYSTEM_SOCKET: &str = "/com/ubuntu/upstart";
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Whether this is a session's.
+    pub is_session: bool,
+    /// Pid of the keeper, by which clients know a session.
+    pub keeper_pid: i32,
+    /// The private socket's abstract name.
+    pub socket: String,
+    /// Directories of job files, the most important one first.
+    pub conf_dirs: Vec<PathBuf>,
+    /// Where job output goes.
+    pub log_dir: PathBuf,
+    /// The journal.
+    pub journal_dir: PathBuf,
+    /// The session file, if there is a place for it.
+    pub session_file: Option<PathBuf>,
+}
+
+impl Scope {
+    /// The scope that the options and the environment mean.
+    #[must_use]
+    pub fn of(options: &Options) -> Self {
+        let keeper_pid = getppid().as_raw();
+        let uid = Uid::effective();
+        let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let socket = if options.is_session {
+            format!("/com/ubuntu/upstart-session/{uid}/{keeper_pid}")
+        } else {
+            SYSTEM_SOCKET.into()
+        };
+        let defaults = if options.is_session { session_conf_dirs() } else { vec!["/etc/init".into()] };
+        let named = if options.conf_dirs.is_empty() { defaults } else { options.conf_dirs.clone() };
+        let conf_dirs = options.prepended_conf_dirs.iter().cloned();
+        let conf_dirs = conf_dirs.chain(named).chain(options.appended_conf_dirs.iter().cloned());
+        let log_dir = options.log_dir.clone().unwrap_or_else(|| {
+            if options.is_session { cache_home().join("upstart") } else { "/var/log/upstart".into() }
+        });
+        let journal_dir = match (options.is_session, &runtime) {
+            (false, _) => "/run/stayup/journal".into(),
+            (true, Some(runtime)) => runtime.join(format!("stayup/{keeper_pid}/journal")),
+            (true, None) => fallback_runtime(uid).join(format!("{keeper_pid}/journal")),
+        };
+        let session_file = runtime.filter(|_| options.is_session);
+        Self {
+            is_session: options.is_session,
+            keeper_pid,
+            socket,
+            conf_dirs: conf_dirs.map(|path| absolute(&path)).collect(),
+            log_dir: absolute(&log_dir),
+            journal_dir,
+            session_file: session_file.map(|dir| dir.join(format!("upstart/sessions/{keeper_pid}.session"))),
+        }
+    }
+
+    /// The private socket's D-Bus address.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("unix:abstract={}", self.socket)
+    }
+
+    /// What the machine is told.
+    #[must_use]
+    pub fn settings(&self, options: &Options) -> Settings {
+        let origin: Vec<String> = std::env::vars_os()
+            .map(|(key, value)| format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))
+            .filter(|entry| !entry.starts_with("UPSTART_"))
+            .collect();
+        let mut base: Vec<String> = Vec::new();
+        if !self.is_session || options.no_inherit_env {
+            base.push("PATH=/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin".into());
+            base.push("TERM=linux".into());
+        } else {
+            base.clone_from(&origin);
+        }
+        Settings {
+            is_session: self.is_session,
+            origin,
+            base,
+            session_address: self.is_session.then(|| self.address()),
+            has_apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
+            default_console: if options.no_log && options.default_console == machine::class::ConsoleKind::Log {
+                machine::class::ConsoleKind::None
+            } else {
+                options.default_console
+            },
+        }
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn home() -> PathBuf {
+    variable("HOME").map_or_else(|| "/".into(), PathBuf::from)
+}
+
+fn cache_home() -> PathBuf {
+    variable("XDG_CACHE_HOME").map_or_else(|| home().join(".cache"), PathBuf::from)
+}
+
+/// Where a session's jobs are, in order (contract, "Job files").
+fn session_conf_dirs() -> Vec<PathBuf> {
+    let config_home = variable("XDG_CONFIG_HOME").map_or_else(|| home().join(".config"), PathBuf::from);
+    let config_dirs = variable("XDG_CONFIG_DIRS").unwrap_or_else(|| "/etc/xdg".into());
+    let mut dirs = vec![config_home.join("upstart"), home().join(".init")];
+    dirs.extend(config_dirs.split(':').filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join("upstart")));
+    dirs.push("/usr/share/upstart/sessions".into());
+    dirs
+}
+
+/// A directory in memory for a session without `XDG_RUNTIME_DIR`; /dev/shm is world-writable with the sticky bit, so the
+/// journal checks who owns what it finds there.
+fn fallback_runtime(uid: Uid) -> PathBuf {
+    let shm = Path::new("/dev/shm");
+    let parent = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
+    parent.join(format!("stayup-{uid}"))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}

@@ -19,7 +19,7 @@ use machine::state::State;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::conf::{Conf, Finding, Look};
-use crate::dbus::{Control, Dbus, DbusConfig, Incoming, View};
+use crate::dbus::{self, Control, Dbus, DbusConfig, Detail, Incoming};
 use crate::link::{Greeting, KeeperLink};
 use crate::options::Options;
 use crate::output::{self, Output};
@@ -52,7 +52,6 @@ struct Init {
     users: Users,
     /// Descriptors that events have brought along, by the name they are held under.
     files: HashMap<String, OwnedFd>,
-    view: View,
     /// Calls of `ReloadConfiguration` that are answered after the next look.
     reloads: Vec<Caller>,
     has_looked: bool,
@@ -98,16 +97,15 @@ impl Init {
         }
         let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held)?;
         let conf = Conf::start(scope.conf_dirs.clone())?;
-        let config = DbusConfig::of(&scope, &options);
-        let mut dbus = Dbus::new(config, resumed.state.last_connection() + 1);
+        let mut dbus = Dbus::new(dbus_config(&scope, &options), resumed.state.last_connection() + 1)?;
+        dbus.view_mut().recovery = details(&resumed.recovery);
         let (listener, is_new) = listener(&scope, &mut held)?;
         let listener_copy = is_new.then(|| listener.try_clone()).transpose()?;
         dbus.listen(listener)?;
         let (files, connections): (Vec<_>, Vec<_>) =
             held.into_iter().partition(|(name, _)| name.starts_with(EVENT_FILE));
-        dbus.resume(connections)?;
+        dbus.resume(connections);
         let mut init = Self {
-            view: View { recovery: resumed.recovery.clone(), ..View::default() },
             options,
             scope,
             state: resumed.state,
@@ -174,7 +172,7 @@ impl Init {
                 }
                 Ok(())
             }
-            incoming = self.dbus.next(&self.state, &self.view) => self.receive(incoming),
+            incoming = self.dbus.next(&self.state) => self.receive(incoming),
             finding = self.conf.next() => self.find(finding),
             (ticket, identity) = self.users.next() => self.identify(ticket, identity),
             request = self.output.next() => self.oblige(request),
@@ -187,7 +185,8 @@ impl Init {
         let outcome = machine::turn(&mut self.state, now_ms(), input);
         self.record(&outcome.changes);
         if let Some(last) = self.perform(outcome.effects)? {
-            let outcome = machine::turn(&mut self.state, now_ms(), Input::Performed(last));
+            let through = self.dbus.performed(last);
+            let outcome = machine::turn(&mut self.state, now_ms(), Input::Performed(through));
             self.record(&outcome.changes);
             self.perform(outcome.effects)?;
         }
@@ -248,7 +247,7 @@ impl Init {
                     if let Announcement::Log(priority, text) = &announcement {
                         report::write(*priority, text);
                     } else {
-                        self.dbus.announce(&announcement);
+                        self.dbus.announce(number, &announcement);
                     }
                 }
                 Effect::Reexecute => self.farewell = Some(ToKeeper::Reexecute),
@@ -257,7 +256,7 @@ impl Init {
                 Effect::LogPriority(_) => {}
             }
         }
-        self.dbus.flush_now();
+        self.dbus.push();
         Ok(last)
     }
 
@@ -320,10 +319,10 @@ impl Init {
     /// Something has come over D-Bus.
     fn receive(&mut self, incoming: Incoming) -> io::Result<()> {
         match incoming {
-            Incoming::Opened { name, descriptor, .. } => {
+            Incoming::Opened { name, descriptor, .. } | Incoming::Hold { name, descriptor, .. } => {
                 self.link.send(ToKeeper::Hold { name }, vec![descriptor])
             }
-            Incoming::Release { name } => self.link.send(ToKeeper::Release { name }, Vec::new()),
+            Incoming::Release { name, .. } => self.link.send(ToKeeper::Release { name }, Vec::new()),
             Incoming::Closed { connection, name } => {
                 self.link.send(ToKeeper::Release { name }, Vec::new())?;
                 self.take(Input::Disconnected(connection))
@@ -362,7 +361,8 @@ impl Init {
             }
             Control::NotifyDiskWriteable => self.output.retry(),
             Control::NotifyDBusAddress(address) => {
-                self.dbus.set_bus_address(caller, address);
+                let result = self.dbus.set_bus_address(address);
+                self.dbus.reply(caller, result);
                 return;
             }
             // There is no cgroup manager; control groups are made without one.
@@ -395,11 +395,18 @@ impl Init {
             self.take(Input::Startup(event))?;
             self.write_session_file();
         }
-        self.view.sources = look.sources;
+        self.dbus.view_mut().sources = look
+            .sources
+            .iter()
+            .map(|source| dbus::Source {
+                path: source.path.display().to_string(),
+                files: source.files.iter().map(|file| file.display().to_string()).collect(),
+            })
+            .collect();
         for caller in std::mem::take(&mut self.reloads) {
             self.dbus.reply(&caller, Ok(()));
         }
-        self.dbus.flush_now();
+        self.dbus.push();
         Ok(())
     }
 
@@ -425,6 +432,34 @@ impl Init {
 
 fn append(journal: &mut Log<FileStorage>, frame: &[u8]) -> Result<(), String> {
     journal.append(frame).map(drop).map_err(|error: AppendError| error.to_string())
+}
+
+fn dbus_config(scope: &Scope, options: &Options) -> DbusConfig {
+    let bus_address = match (options.no_dbus, options.session_bus, scope.is_session) {
+        (true, ..) => None,
+        (false, true, _) => dbus::session_bus_address(),
+        // A session's init waits to be told (NotifyDBusAddress).
+        (false, false, true) => None,
+        (false, false, false) => Some(dbus::system_bus_address()),
+    };
+    DbusConfig {
+        own_uid: nix::unistd::geteuid().as_raw(),
+        is_session: scope.is_session,
+        version: env!("CARGO_PKG_VERSION").into(),
+        bus_address,
+    }
+}
+
+/// What recovery found, for the property LastRecovery.
+fn details(recovery: &Recovery) -> Vec<(String, Detail)> {
+    vec![
+        ("Reason".into(), Detail::Text(recovery.reason.clone())),
+        ("Frames".into(), Detail::Number(recovery.frames)),
+        ("Sequence".into(), Detail::Number(recovery.sequence)),
+        ("Findings".into(), Detail::Text(recovery.findings.join("\n"))),
+        ("Rebuilt".into(), Detail::Flag(recovery.is_rebuilt)),
+        ("Microseconds".into(), Detail::Number(u64::try_from(recovery.took.as_micros()).unwrap_or(u64::MAX))),
+    ]
 }
 
 /// The private socket: the one that the keeper holds, or a new one.

@@ -1,0 +1,504 @@
+//! The manager's D-Bus side: a private server for clients, and a name on a bus.
+//!
+//! Joins method calls with the machine: calls that only read are answered in here from the state, calls that change
+//! something are handed to the main loop ([`Incoming`]), and what the machine announces goes out as replies and signals.
+//! zbus reads and writes the messages; the transport is our own, because connections outlive this process and every call
+//! must be carried out once (see `connection`). Must never decide anything about jobs.
+//!
+//! One file for each interface: `upstart`, `job`, `instance`, `init1`, `standard`; `objects` is the tree they are in.
+
+mod address;
+mod admit;
+mod announce;
+mod auth;
+mod bus;
+mod connection;
+mod init1;
+mod instance;
+mod interface;
+mod job;
+mod objects;
+mod path;
+mod poll;
+mod resume;
+mod serve;
+mod socket;
+mod standard;
+mod state_json;
+mod upstart;
+mod wire;
+
+pub use address::{session_bus_address, system_bus_address};
+pub use resume::connection_number;
+
+use machine::effect::{Announcement, Caller, Priority};
+use machine::input::Call;
+use machine::state::State;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use self::connection::{Connection, End, Hold, LOOK_BYTES, Role, Step};
+use self::interface::Refusal;
+use self::poll::Poll;
+use zbus::message::Message;
+
+/// What does not change while a manager lives.
+#[derive(Clone, Debug)]
+pub struct DbusConfig {
+    /// The effective user of this init; it may do everything, as root may.
+    pub own_uid: u32,
+    /// Whether this is a session's init. Everybody on its bus may do everything, the bus admits nobody else; a system
+    /// bus is asked who each caller is.
+    pub is_session: bool,
+    /// Version of Stayup, for `stayup.Init1`.
+    pub version: String,
+    /// The bus to be on, as a D-Bus address; see [`system_bus_address`] and [`session_bus_address`].
+    pub bus_address: Option<String>,
+}
+
+/// What clients may see that is not in the machine's state.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    /// Where job files are read from.
+    pub sources: Vec<Source>,
+    /// The property LastRecovery, and what the signal Recovered says.
+    pub recovery: Vec<(String, Detail)>,
+}
+
+/// A directory of job files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The directory.
+    pub path: String,
+    /// The job files and overrides found in it, with full paths.
+    pub files: Vec<String>,
+}
+
+/// A value in [`View::recovery`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// D-Bus type `s`.
+    Text(String),
+    /// D-Bus type `t`.
+    Number(u64),
+    /// D-Bus type `b`.
+    Flag(bool),
+}
+
+/// What concerns the main loop.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A connection is open; the keeper is to hold the descriptor under the name.
+    Opened {
+        /// Its number.
+        connection: u64,
+        /// The keeper's name for it.
+        name: String,
+        /// A duplicate of its socket.
+        descriptor: OwnedFd,
+    },
+    /// A connection has ended; the machine is to know, and the keeper is to release the name.
+    Closed {
+        /// Its number.
+        connection: u64,
+        /// The keeper's name for it.
+        name: String,
+    },
+    /// The keeper is to hold the connection again after a [`Incoming::Release`].
+    Hold {
+        /// Its number.
+        connection: u64,
+        /// The keeper's name for it.
+        name: String,
+        /// A duplicate of its socket.
+        descriptor: OwnedFd,
+    },
+    /// The keeper is to release the name, because a message is coming or going that a crash would cut in half. Must be
+    /// told to the keeper before [`Dbus::next`] is called again.
+    Release {
+        /// Its number.
+        connection: u64,
+        /// The keeper's name for it.
+        name: String,
+    },
+    /// A call for the machine. When it is in the journal, [`Dbus::done`] is to be called.
+    Call {
+        /// Who called.
+        caller: Caller,
+        /// What is called.
+        call: Call,
+        /// The descriptor of EmitEventWithFile; the call does not name it yet.
+        file: Option<OwnedFd>,
+    },
+    /// A call for the main loop, by somebody who may. [`Dbus::reply`] and [`Dbus::done`] are to be called.
+    Control {
+        /// Who called.
+        caller: Caller,
+        /// What is called.
+        control: Control,
+    },
+    /// A line for the log.
+    Log(Priority, String),
+}
+
+/// Calls that the machine does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Read the job directories again.
+    ReloadConfiguration,
+    /// The log directory can be written now.
+    NotifyDiskWriteable,
+    /// There is a session bus at this address (sessions only); see [`Dbus::set_bus_address`].
+    NotifyDBusAddress(String),
+    /// There is a cgroup manager at this address.
+    NotifyCGroupManagerAddress(String),
+}
+
+/// Why a [`Control`] was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ControlError {
+    /// There is no way to reach a cgroup manager at this address.
+    CGroupManagerNotAvailable(String),
+    /// The address is none that can be connected to.
+    BadAddress(String),
+}
+
+impl std::fmt::Display for ControlError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::CGroupManagerNotAvailable(address) => write!(f, "There is no cgroup manager at {address}"),
+            Self::BadAddress(address) => write!(f, "Not an address of a socket on this machine: {address}"),
+        }
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+impl From<&ControlError> for Refusal {
+    fn from(error: &ControlError) -> Self {
+        let name = match error {
+            ControlError::CGroupManagerNotAvailable(_) => "com.ubuntu.Upstart0_6.Error.CGroupManagerNotAvailable",
+            ControlError::BadAddress(_) => "org.freedesktop.DBus.Error.InvalidArgs",
+        };
+        Self { name, text: error.to_string() }
+    }
+}
+
+/// Numbers that are no connection's.
+const LISTENER: u64 = u64::MAX;
+const BUS: u64 = u64::MAX - 1;
+
+/// So many connections are served before the rest of the manager has its turn.
+const SERVED_AT_ONCE: u32 = 64;
+
+/// All connections.
+pub struct Dbus {
+    config: DbusConfig,
+    guid: String,
+    poll: Poll,
+    listener: Option<UnixListener>,
+    connections: BTreeMap<u64, Connection>,
+    next_connection: u64,
+    /// Those that may have something to read, in the order in which they have their turn.
+    ready: VecDeque<u64>,
+    /// Those that have something to send.
+    dirty: BTreeSet<u64>,
+    events: VecDeque<Incoming>,
+    /// Deadlines; those that do not count any more are recognized when they come.
+    timers: BTreeSet<(Instant, u64)>,
+    bus: bus::Bus,
+    view: View,
+    /// Counts the calls of `next`: what was returned from an earlier one has been done by the main loop.
+    visit: u64,
+    /// For reading and writing; nothing in it outlives a call.
+    scratch: Box<[u8]>,
+    /// Clients turned away, to log fewer of them the more there are.
+    refused: u64,
+}
+
+impl Dbus {
+    /// Without any connection yet. `next_connection` must be above every number that the machine's state or the keeper
+    /// knows. Must be called in a tokio runtime with time enabled.
+    ///
+    /// # Errors
+    /// When the kernel has no descriptor to spare.
+    pub fn new(config: DbusConfig, next_connection: u64) -> io::Result<Self> {
+        let bus = bus::Bus::new(config.bus_address.clone());
+        let mut dbus = Self {
+            guid: admit::guid(),
+            poll: Poll::new()?,
+            listener: None,
+            connections: BTreeMap::new(),
+            next_connection,
+            ready: VecDeque::new(),
+            dirty: BTreeSet::new(),
+            events: VecDeque::new(),
+            timers: BTreeSet::new(),
+            bus,
+            view: View::default(),
+            visit: 0,
+            scratch: vec![0; LOOK_BYTES].into_boxed_slice(),
+            refused: 0,
+            config,
+        };
+        dbus.reconnect_bus();
+        Ok(dbus)
+    }
+
+    /// Accepts clients of the private server from this socket.
+    ///
+    /// # Errors
+    /// When the socket cannot be watched.
+    pub fn listen(&mut self, listener: UnixListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        self.poll.add(&listener, LISTENER)?;
+        self.listener = Some(listener);
+        self.ready.push_back(LISTENER);
+        Ok(())
+    }
+
+    /// Takes over connections that an earlier manager had, under the names it gave to the keeper. Returns what is no
+    /// connection of its kind. To be called before [`Dbus::next`].
+    pub fn resume(&mut self, held: Vec<(String, OwnedFd)>) -> Vec<(String, OwnedFd)> {
+        held.into_iter().filter_map(|(name, socket)| self.resume_one(name, socket)).collect()
+    }
+
+    /// The connections that messages can come from and go to.
+    #[must_use]
+    pub fn connections(&self) -> Vec<u64> {
+        self.connections
+            .values()
+            .filter(|connection| connection.listens())
+            .map(|connection| connection.number)
+            .collect()
+    }
+
+    /// What clients may see besides the machine's state, to be kept up to date.
+    pub fn view_mut(&mut self) -> &mut View {
+        &mut self.view
+    }
+
+    /// The next thing that concerns the main loop. Calls that only read are answered in here. Cancel-safe.
+    pub async fn next(&mut self, state: &State) -> Incoming {
+        self.visit += 1;
+        let mut left = SERVED_AT_ONCE;
+        loop {
+            if let Some(incoming) = self.pop_event() {
+                return incoming;
+            }
+            self.push();
+            if !self.events.is_empty() {
+                continue;
+            }
+            match self.ready.pop_front() {
+                Some(LISTENER) => self.accept(),
+                Some(number) => self.serve(number, state),
+                None => {
+                    self.wait(None).await;
+                    continue;
+                }
+            }
+            left -= 1;
+            if left == 0 {
+                tokio::task::yield_now().await;
+                left = SERVED_AT_ONCE;
+            }
+        }
+    }
+
+    /// The call is in the journal, or was answered: it is removed from its socket.
+    pub fn done(&mut self, caller: &Caller) {
+        if let Some(mut connection) = self.connections.remove(&caller.connection) {
+            let result = connection.done(caller, &mut self.scratch);
+            self.settle(connection, result.map(|()| Step::Nothing));
+        }
+    }
+
+    /// Queues the replies and signals of an announcement; `number` is that of the announcement. Never blocks: they leave
+    /// with [`Dbus::push`] or [`Dbus::next`]. Of log lines it knows nothing.
+    pub fn announce(&mut self, number: u64, announcement: &Announcement) {
+        if let Announcement::Reply(caller, answer) = announcement {
+            self.queue_reply(caller, number, |caller| announce::answer(caller, answer));
+            return;
+        }
+        if !self.connections.values().any(Connection::listens) {
+            return;
+        }
+        let mut ended = Vec::new();
+        for message in announce::signals(announcement, &self.view) {
+            for connection in self.connections.values_mut().filter(|connection| connection.listens()) {
+                match connection.queue(0, message.clone()) {
+                    Ok(()) => _ = self.dirty.insert(connection.number),
+                    Err(end) => ended.push((connection.number, end)),
+                }
+            }
+        }
+        for (number, end) in ended {
+            if let Some(connection) = self.connections.remove(&number) {
+                self.settle(connection, Err(end));
+            }
+        }
+    }
+
+    /// Answers a [`Control`].
+    pub fn reply(&mut self, caller: &Caller, result: Result<(), ControlError>) {
+        self.queue_reply(caller, 0, |caller| match &result {
+            Ok(()) => wire::reply(caller, &()),
+            Err(error) => announce::refused(caller, &error.into()),
+        });
+    }
+
+    fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller) -> Option<Message>) {
+        let Some(connection) = self.connections.get_mut(&caller.connection) else { return };
+        if connection.is_silenced(caller) {
+            return;
+        }
+        let Some(message) = make(caller) else { return };
+        match connection.queue(number, message) {
+            Ok(()) => _ = self.dirty.insert(caller.connection),
+            Err(end) => {
+                if let Some(connection) = self.connections.remove(&caller.connection) {
+                    self.settle(connection, Err(end));
+                }
+            }
+        }
+    }
+
+    /// Sends what is queued, as far as there is room for it.
+    pub fn push(&mut self) {
+        for number in std::mem::take(&mut self.dirty) {
+            if let Some(mut connection) = self.connections.remove(&number) {
+                let result = connection.flush(&mut self.scratch, self.visit);
+                self.settle(connection, result);
+            }
+        }
+    }
+
+    /// Of the announcements up to `through`, which have been queued: up to which one all replies are out (signals that a
+    /// client does not read are not waited for).
+    #[must_use]
+    pub fn performed(&self, through: u64) -> u64 {
+        let unsent = self.connections.values().filter_map(Connection::unsent_reply).min();
+        unsent.map_or(through, |unsent| through.min(unsent.saturating_sub(1)))
+    }
+
+    /// Sends all that is queued, before a re-execution or the end. A client that has read half of a message by the limit
+    /// is disconnected; other messages that are not out are lost (replies are in the machine's outbox).
+    pub async fn flush(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        loop {
+            self.visit += 1;
+            // Nobody is left to tell the keeper; the half messages are seen to below.
+            for connection in self.connections.values_mut().filter(|connection| connection.has_output()) {
+                connection.hold = Hold::Free;
+                self.dirty.insert(connection.number);
+            }
+            self.push();
+            if Instant::now() >= deadline || !self.connections.values().any(Connection::has_output) {
+                break;
+            }
+            self.wait(Some(deadline)).await;
+        }
+        for connection in self.connections.values().filter(|connection| connection.is_amid_message()) {
+            socket::end(&connection.socket);
+        }
+    }
+
+    /// Connects to the bus now, if there is one to be on and init is not on it.
+    pub fn reconnect_bus(&mut self) {
+        if self.bus.is_wanted() {
+            self.bus.retry_now();
+            self.set_timer(Instant::now(), BUS);
+        }
+    }
+
+    /// Leaves the bus that init is on, if it is another one, and connects to this one.
+    ///
+    /// # Errors
+    /// When the address names no socket on this machine.
+    pub fn set_bus_address(&mut self, address: String) -> Result<(), ControlError> {
+        if address::sockets(&address).is_empty() {
+            return Err(ControlError::BadAddress(address));
+        }
+        if let Some(number) = self.bus.change(address)
+            && let Some(connection) = self.connections.remove(&number)
+        {
+            self.settle(connection, Err(End::Closed));
+        }
+        self.reconnect_bus();
+        Ok(())
+    }
+
+    /// Whether init has its name on a bus.
+    #[must_use]
+    pub fn is_on_bus(&self) -> bool {
+        self.connections.values().any(|connection| connection.role == Role::Bus && connection.is_open())
+    }
+
+    fn set_timer(&mut self, deadline: Instant, number: u64) {
+        self.timers.insert((deadline, number));
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self, limit: Option<Instant>) {
+        let timer = self.timers.first().map(|(deadline, _)| *deadline);
+        let deadline = match (timer, limit) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let Self { connections, ready, dirty, poll, .. } = self;
+        let result = poll
+            .wait(deadline, |news| {
+                if news.number == LISTENER {
+                    ready.push_back(LISTENER);
+                    return;
+                }
+                let Some(connection) = connections.get_mut(&news.number) else { return };
+                if news.is_writable {
+                    dirty.insert(news.number);
+                }
+                connection.is_readable |= news.is_readable;
+                if connection.is_readable && !connection.is_queued {
+                    connection.is_queued = true;
+                    ready.push_back(news.number);
+                }
+            })
+            .await;
+        if let Err(error) = result {
+            // There is no way for a descriptor of our own to fail but a lack of memory.
+            self.events
+                .push_back(Incoming::Log(Priority::Error, format!("D-Bus connections cannot be watched: {error}")));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.run_timers();
+    }
+
+    fn run_timers(&mut self) {
+        if self.timers.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        while let Some((deadline, number)) = self.timers.first().copied().filter(|(deadline, _)| *deadline <= now) {
+            self.timers.pop_first();
+            match number {
+                LISTENER => self.ready.push_back(LISTENER),
+                BUS => self.retry_bus(now),
+                _ => self.run_deadline(number, deadline),
+            }
+        }
+    }
+
+    fn run_deadline(&mut self, number: u64, deadline: Instant) {
+        if self.connections.get(&number).is_none_or(|connection| connection.deadline != Some(deadline)) {
+            return;
+        }
+        if let Some(mut connection) = self.connections.remove(&number) {
+            let result = connection.on_deadline();
+            self.settle(connection, result.map(|()| Step::Nothing));
+        }
+    }
+}

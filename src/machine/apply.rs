@@ -58,6 +58,7 @@ impl State {
             Change::TaskTaken => {
                 self.agenda.pop_front();
             }
+            Change::NumberSeen { number } => self.see(*number),
             _ => self.apply_to_class(change, effects),
         }
     }
@@ -126,6 +127,9 @@ impl State {
             Change::EventFinished { event } => {
                 let Some(gone) = self.events.remove(event) else { return };
                 if let Some(file) = gone.file {
+                    for instance in self.instances.values_mut() {
+                        instance.files.retain(|held| *held != file);
+                    }
                     effects.push(Effect::Release(file));
                 }
                 let waiting =
@@ -186,7 +190,10 @@ impl State {
                     let process =
                         Process { kind: *kind, ticket: *ticket, pid, start_time_ticks, awaits: *awaits, signal: None };
                     found.processes.push(process);
-                    effects.push(Effect::Spawn(*ticket));
+                    // A stray that is adopted runs already.
+                    if !self.strays.contains_key(ticket) {
+                        effects.push(Effect::Spawn(*ticket));
+                    }
                 }
             }
             Change::ProcessEnded { ticket } => {

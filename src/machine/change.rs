@@ -222,4 +222,8 @@ pub enum Change {
     },
     /// The next piece of work is begun.
     TaskTaken,
+    /// The keeper knows this number from a journal that was lost; it must not be handed out again.
+    NumberSeen {
+        number: u64,
+    },
 }

@@ -153,6 +153,8 @@ pub struct RollCall {
     pub entries: Vec<RollCallEntry>,
     /// Connections that are still there.
     pub connections: Vec<u64>,
+    /// Descriptors still held that came with events ([`Call::Emit`]), by name.
+    pub files: Vec<String>,
 }
 
 /// One line of the keeper's table.

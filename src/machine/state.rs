@@ -45,6 +45,9 @@ pub struct State {
     pub(crate) index: Index,
 }
 
+/// In place of the time by which a session will have ended: it is past.
+pub(crate) const SESSION_OVER_MS: u64 = u64::MAX;
+
 /// A class and its instances.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassRecord {
@@ -214,7 +217,7 @@ impl State {
             return Some(0);
         }
         let instance = self.index.deadlines.first().map(|(deadline, _)| *deadline);
-        match (instance, self.ending) {
+        match (instance, self.ending.filter(|at| *at != SESSION_OVER_MS)) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         }

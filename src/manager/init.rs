@@ -143,6 +143,7 @@ impl Init {
             reason: recovery.reason.clone(),
             entries: entries.into_iter().map(translate::entry).collect(),
             connections: self.dbus.connections(),
+            files: self.files.keys().cloned().collect(),
         };
         if recovery.is_rebuilt {
             // With the journal lost, the roll call needs the job files to recognize what runs.

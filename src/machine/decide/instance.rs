@@ -140,7 +140,7 @@ impl Turn<'_> {
         self.emit_job_event(number, "starting", true);
     }
 
-    /// `started`, and who waits for a service is let go; not when a pre-stop has only vetoed a stop.
+    /// Who waits for a service is let go; `started` tells of it, unless a pre-stop has only vetoed a stop.
     fn run(&mut self, number: u64, old: JobState) {
         let Some(instance) = self.state.instances.get(&number) else { return };
         let Some(record) = self.state.classes.get(&instance.class) else { return };
@@ -148,9 +148,9 @@ impl Turn<'_> {
         let main_runs = instance.process(ProcessKind::Main).is_some();
         if old != JobState::PreStop {
             self.emit_job_event(number, "started", false);
-            if !is_task {
-                self.finish(number, false);
-            }
+        }
+        if !is_task {
+            self.finish(number, false);
         }
         if (has_main && !main_runs) || (is_task && !has_main) || (self.state.ending.is_some() && !is_task) {
             self.change_goal(number, Goal::Stop);

@@ -26,6 +26,8 @@ impl Turn<'_> {
             self.log(Priority::Message, || format!("Resumed after {}", call.reason));
             self.announce(Announcement::Restarted(generation));
         }
+        self.see_numbers(call);
+        self.release_files(call);
         let gone: Vec<u64> =
             self.state.connections.keys().copied().filter(|number| !call.connections.contains(number)).collect();
         gone.into_iter().for_each(|connection| self.commit(Change::ConnectionEnded { connection }));
@@ -45,6 +47,28 @@ impl Turn<'_> {
         let lost: Vec<u64> = self.state.strays.keys().copied().filter(|ticket| !entries.contains_key(ticket)).collect();
         lost.into_iter().for_each(|ticket| self.commit(Change::StrayEnded { ticket }));
         self.resume_stuck();
+    }
+
+    /// What a lost journal (or a lost piece of one) had handed out: the keeper would take a number that comes a second
+    /// time for one that is done. And where processes of ours run, the boot is behind us.
+    fn see_numbers(&mut self, call: &RollCall) {
+        let numbers = call.entries.iter().map(|entry| entry.ticket.max(entry.last_signal_request));
+        let Some(number) = numbers.max() else { return };
+        if number >= self.next_id() {
+            self.commit(Change::NumberSeen { number });
+        }
+        if call.is_restart && !self.state.has_booted {
+            self.commit(Change::Booted);
+        }
+    }
+
+    /// Descriptors of events that ended before the keeper was told to close them.
+    fn release_files(&mut self, call: &RollCall) {
+        for file in &call.files {
+            if !self.state.events.values().any(|event| event.file.as_ref() == Some(file)) {
+                self.again(Effect::Release(file.clone()));
+            }
+        }
     }
 
     /// A process that both know.

@@ -6,6 +6,7 @@ use super::Turn;
 use crate::change::Change;
 use crate::effect::{Effect, Priority};
 use crate::job::Goal;
+use crate::state::SESSION_OVER_MS;
 
 /// What a session is given beyond the longest kill timeout of its jobs, in milliseconds: for the jobs that start or stop
 /// on `session-end`, and for post-stop.
@@ -37,27 +38,26 @@ impl Turn<'_> {
         }
     }
 
-    /// Has the session exit when nothing is left of it.
+    /// Has the session exit when nothing is left of it, or nothing is waited for any longer.
     pub(super) fn end_if_over(&mut self) {
         let state = &self.state;
-        if state.ending.is_some() && state.instances.is_empty() && state.events.is_empty() && state.agenda.is_empty() {
+        let is_empty = state.instances.is_empty() && state.events.is_empty() && state.agenda.is_empty();
+        if state.ending == Some(SESSION_OVER_MS) || (state.ending.is_some() && is_empty) {
             self.again(Effect::Exit(0));
         }
     }
 
-    /// The session's time is up: what is left is killed, and it exits.
+    /// The session's time is up: what is left is killed, and it exits, if need be after the next manager has come.
     pub(super) fn end_overdue_session(&mut self) {
         if self.state.ending.is_none_or(|deadline_ms| deadline_ms > self.now_ms) {
             return;
         }
-        let deadline_ms = self.now_ms.saturating_add(GRACE_MS);
-        self.commit(Change::SessionEnding { deadline_ms });
+        self.commit(Change::SessionEnding { deadline_ms: SESSION_OVER_MS });
         let processes = self.state.instances.values().flat_map(|instance| &instance.processes);
         let tickets: Vec<u64> = processes.filter(|process| process.pid != 0).map(|process| process.ticket).collect();
         self.log(Priority::Warn, || {
             alloc::format!("The session did not end in time; killing {} processes that are left", tickets.len())
         });
         tickets.into_iter().for_each(|ticket| self.signal(ticket, SIGKILL, true));
-        self.again(Effect::Exit(0));
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Keeper {
     waiting: BTreeMap<u64, Spawn>,
     refusals: BTreeMap<String, String>,
     started: BTreeSet<u64>,
+    requests: BTreeMap<u64, (u64, i32)>,
     last_pid: i32,
 }
 
@@ -81,6 +82,8 @@ impl Keeper {
 
     /// A signal request; what is answered to it. None is carried out twice.
     pub(crate) fn signal(&mut self, ticket: u64, request: u64, signal: i32) -> Input {
+        let known = *self.requests.entry(request).or_insert((ticket, signal));
+        assert_eq!(known, (ticket, signal), "signal request {request} is another one now, and would be ignored");
         if let Some(entry) = self.table.get_mut(&ticket).filter(|entry| entry.last_signal_request < request) {
             entry.last_signal_request = request;
             if let RollCallCondition::Running { has_stopped, .. } = &mut entry.condition {

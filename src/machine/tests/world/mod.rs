@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use machine::change::Change;
 use machine::class::Class;
 use machine::effect::{Announcement, Effect};
-use machine::input::{Input, RollCall, Settings};
+use machine::input::{Call, Input, RollCall, Settings};
 use machine::spawn;
 use machine::state::State;
 use machine::{Outcome, turn};
@@ -61,8 +61,8 @@ pub(crate) struct World {
     pub lines: Vec<String>,
     /// Everything that was told, by its number.
     pub told: BTreeMap<u64, Announcement>,
-    /// Descriptors that were closed.
-    pub released: Vec<String>,
+    /// Descriptors that came with events and are held.
+    pub files_held: Vec<String>,
     /// The job files.
     pub files: BTreeMap<String, Class>,
     /// Connections that exist.
@@ -91,7 +91,7 @@ impl World {
             now_ms: 10_000,
             lines: Vec::new(),
             told: BTreeMap::new(),
-            released: Vec::new(),
+            files_held: Vec::new(),
             files: BTreeMap::new(),
             connections: Vec::new(),
             is_away: false,
@@ -137,6 +137,9 @@ impl World {
             }
             self.now_ms = self.now_ms.max(deadline);
             self.feed(Input::Tick);
+            if deadline == 0 {
+                break;
+            }
         }
         self.now_ms = until;
     }
@@ -144,16 +147,20 @@ impl World {
     /// Takes turns until nothing is left to do but to wait. Jobs that go round in circles for ever are left at it.
     fn settle(&mut self) {
         const CIRCLES_MAX: usize = 3;
-        let mut ticks = 0;
+        let mut circles = 0;
         while !self.is_away && !self.has_ended {
-            if let Some(input) = self.inbox.pop_front() {
-                self.take(input);
-            } else if self.state.next_deadline_ms() == Some(0) && ticks < CIRCLES_MAX {
-                ticks += 1;
-                self.take(Input::Tick);
-            } else {
-                break;
+            let has_agenda = self.state.next_deadline_ms() == Some(0);
+            let input = match self.inbox.pop_front() {
+                None if !has_agenda => break,
+                input => input.unwrap_or(Input::Tick),
+            };
+            if has_agenda && matches!(input, Input::Tick | Input::Performed(_)) {
+                circles += 1;
+                if circles > CIRCLES_MAX {
+                    break;
+                }
             }
+            self.take(input);
         }
     }
 
@@ -161,8 +168,13 @@ impl World {
     fn take(&mut self, input: Input) {
         let number = self.turns;
         self.turns += 1;
-        let is_hit = |crash: &Crash| crash.turn.is_none_or(|turn| turn == number) && number >= 2;
-        let crash = self.crash.filter(|crash| is_hit(crash) && !self.is_recovering);
+        if let Input::Call(caller, Call::Emit { file: Some(file), .. }) = &input {
+            if !self.state.was_taken(caller) {
+                self.files_held.push(file.clone());
+            }
+        }
+        let is_hit = |crash: &Crash| crash.turn.map_or_else(|| self.is_news(&input), |turn| turn == number);
+        let crash = self.crash.filter(|crash| !self.is_recovering && is_hit(crash));
         let Some(crash) = crash else {
             let outcome = self.turn(input);
             self.perform(outcome.effects);
@@ -192,6 +204,28 @@ impl World {
     /// Decides, journals, and checks that the journal tells the truth.
     fn turn(&mut self, input: Input) -> Outcome {
         let outcome = turn(&mut self.state, self.now_ms, input);
+        self.journal.push(outcome.changes.clone());
+        if self.crash.is_none() {
+            self.check(&outcome);
+        }
+        outcome
+    }
+
+    /// Whether an input is one that the manager has not seen yet, even if it crashes all the time.
+    fn is_news(&self, input: &Input) -> bool {
+        match input {
+            Input::Call(caller, _) => !self.state.was_taken(caller),
+            Input::Spawned { .. }
+            | Input::SpawnFailed { .. }
+            | Input::Forked { .. }
+            | Input::Stopped(_)
+            | Input::Exited { .. }
+            | Input::Signalled { .. } => true,
+            _ => false,
+        }
+    }
+
+    fn check(&mut self, outcome: &Outcome) {
         for change in &outcome.changes {
             let bytes = encode(change);
             let read: Change = decode(&bytes);
@@ -203,8 +237,6 @@ impl World {
         let mut checkpoint: State = decode(&encode(&self.state));
         checkpoint.reindex();
         assert_eq!(format!("{checkpoint:?}"), format!("{:?}", self.state), "a checkpoint differs from life");
-        self.journal.push(outcome.changes.clone());
-        outcome
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
@@ -226,7 +258,7 @@ impl World {
                     self.inbox.push_back(answer);
                 }
                 Effect::Acknowledge(ticket) => self.keeper.acknowledge(ticket),
-                Effect::Release(name) => self.released.push(name),
+                Effect::Release(name) => self.files_held.retain(|held| *held != name),
                 Effect::Announce(number, announcement) => {
                     last_told = Some(number);
                     let old = self.told.insert(number, announcement.clone());
@@ -254,12 +286,20 @@ impl World {
     /// The journal is lost with the manager.
     pub(crate) fn lose_journal(&mut self) {
         self.journal.clear();
+        self.told.clear();
         self.shadow = State::default();
         self.state = State::default();
     }
 
+    /// The next manager, and all that it has to do.
+    pub(crate) fn resume(&mut self) {
+        self.come_back(1);
+        self.settle();
+        self.pass(0);
+    }
+
     /// The next manager: replay, roll call, and the job files read again.
-    pub(crate) fn come_back(&mut self, times: usize) {
+    fn come_back(&mut self, times: usize) {
         self.is_away = false;
         let waiting: Vec<Input> = self.inbox.drain(..).collect();
         let is_recovering = core::mem::replace(&mut self.is_recovering, true);
@@ -274,6 +314,7 @@ impl World {
                 reason: "a crash".into(),
                 entries: self.keeper.table.values().cloned().collect(),
                 connections: self.connections.clone(),
+                files: self.files_held.clone(),
             };
             let outcome = self.turn(Input::RollCall(call));
             if again == 0 {

@@ -43,9 +43,6 @@ impl Summary {
             }
         }
         told.sort();
-        let mut released = world.released.clone();
-        released.sort();
-        released.dedup();
         Self {
             instances: instances(state),
             classes: classes(state),
@@ -55,7 +52,7 @@ impl Summary {
                 format!("{:?}", state.environment()),
                 format!("{:?}", state.log_priority()),
                 format!("{:?}", state.strays().collect::<Vec<_>>()),
-                format!("ended: {}, released: {released:?}", world.has_ended),
+                format!("ended: {}, held: {:?}", world.has_ended, world.files_held),
             ],
             keeper,
             told,

@@ -1,0 +1,22 @@
+# The way up is not taken.
+job job
+  exec serve
+  post-stop exec false
+end
+start job
+    event starting JOB=job INSTANCE=
+    spawn job main
+    answer start job: job
+    event started JOB=job INSTANCE=
+restart job
+    event stopping JOB=job INSTANCE= RESULT=ok
+    signal job main TERM
+exit job main TERM
+    log job main process (1) killed by TERM signal
+    spawn job post-stop
+exit job post-stop 1
+    log job post-stop process (2) terminated with status 1
+    answer restart job: error, Job failed to restart
+    event stopped JOB=job INSTANCE= RESULT=failed PROCESS=post-stop EXIT_STATUS=1
+list
+    no instance

@@ -1,0 +1,18 @@
+# It comes once, and never again.
+job job
+  start on startup
+  task
+  exec sum
+end
+startup
+    event starting JOB=job INSTANCE=
+    spawn job main
+    event started JOB=job INSTANCE=
+exit job main
+    event stopping JOB=job INSTANCE= RESULT=ok
+    event startup
+    event stopped JOB=job INSTANCE= RESULT=ok
+startup
+crash
+come back
+    restarted

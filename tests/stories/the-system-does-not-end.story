@@ -1,0 +1,3 @@
+# EndSession is for sessions.
+end-session
+    answer end-session: ok

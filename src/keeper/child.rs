@@ -17,6 +17,7 @@ use nix::unistd::{Gid, Uid, chdir, chroot, setgid, setgroups, setsid, setuid};
 use std::convert::Infallible;
 use std::ffi::{CStr, c_char};
 use std::os::fd::{AsRawFd as _, BorrowedFd, IntoRawFd as _, OwnedFd, RawFd};
+use std::ptr::null;
 use std::sync::atomic::AtomicI32;
 
 /// Bytes the child writes before it gives up: the stage as a word, and the errno.
@@ -139,9 +140,12 @@ fn change_identity(launch: &Launch) -> Result<(), Failure> {
 
 /// All signals as a new program expects them, those that the keeper was started with as ignored too.
 fn reset_dispositions() {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the default action is no code; SIGKILL and SIGSTOP are refused, and so are glibc's own two.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // Larger than the kernel's struct sigaction everywhere; all zero is the default action without flags or mask.
+    let default = [0_u64; 8];
+    for signal in 1..=64 {
+        // Not sigaction(3), which refuses the C library's own signals, 32 and 33.
+        // SAFETY: default is valid and no code; SIGKILL and SIGSTOP are refused.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), null::<u64>(), 8) };
     }
 }
 

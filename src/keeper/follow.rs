@@ -5,12 +5,13 @@
 //! descendant of a followed process is ever missed: it is among the keeper's own children, alive or as a zombie. What is
 //! left is to tell whose it is, by the first of these that says something:
 //!
-//! 1. it is older than the followed process: not its descendant;
+//! 1. it is older than the followed process (by start time, within one clock tick by pid): not its descendant;
 //! 2. it is in a session or process group that one of the ticket's processes made: the ticket's;
 //!    in one that another ticket's process made: the other's;
 //! 3. its environment has all of the ticket's last strings (see [`Slot::markers`](keeper::table::Slot::markers)): the
 //!    ticket's; all of another's: the other's;
-//! 4. nothing known (a zombie has no environment): the ticket's if no other ticket waits that could say the same.
+//! 4. nothing known (a zombie has no environment), or at last an environment that nobody knows: the ticket's if no
+//!    other ticket waits that could say the same.
 //!
 //! Of several, the oldest is followed, as the first fork; but the last fork goes to a live one before a zombie. A chain
 //! whose middle is gone (its parent waited for it) shows in a session that nobody known leads: two forks at once.
@@ -49,9 +50,13 @@ pub(crate) struct Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
     No,
+    Unlikely,
     Maybe,
     Yes,
 }
+
+/// No machine makes so many processes in one clock tick (10 ms); pids further apart than this have begun again.
+const PIDS_A_TICK: i32 = 10_000;
 
 impl Known {
     /// Of a slot with a running process.
@@ -65,6 +70,12 @@ impl Known {
         })
     }
 
+    fn is_younger_than(&self, orphan: &Orphan) -> bool {
+        let stat = orphan.stat;
+        let is_before = stat.pid < self.pid && self.pid - stat.pid < PIDS_A_TICK;
+        stat.start_time_ticks < self.start_time_ticks || (stat.start_time_ticks == self.start_time_ticks && is_before)
+    }
+
     fn leads_session_of(&self, orphan: &Orphan) -> bool {
         let leads = |number| number != 0 && self.leads.contains(&number);
         leads(orphan.stat.session) || leads(orphan.stat.group)
@@ -76,7 +87,7 @@ impl Known {
 
     /// Whether this ticket could have made the orphan; `all` are the tickets that could, too.
     fn claim(&self, orphan: &Orphan, all: &[Self]) -> Claim {
-        if orphan.stat.start_time_ticks < self.start_time_ticks {
+        if self.is_younger_than(orphan) {
             return Claim::No;
         }
         let mut others = all.iter().filter(|other| other.pid != self.pid);
@@ -88,8 +99,10 @@ impl Known {
             Claim::Yes
         } else if others.any(|other| other.marks(orphan)) {
             Claim::No
-        } else {
+        } else if orphan.environment.is_empty() || self.markers.is_empty() {
             Claim::Maybe
+        } else {
+            Claim::Unlikely
         }
     }
 }
@@ -101,15 +114,16 @@ pub(crate) fn is_wanted(orphan: &Orphan, all: &[Known]) -> bool {
 
 /// Which of the orphans a ticket goes on as, whose process has ended with forks left; none if it has left none.
 pub(crate) fn choose(ticket: &Known, all: &[Known], orphans: &[Orphan]) -> Option<Choice> {
-    let claimed = |wanted| orphans.iter().filter(move |orphan| ticket.claim(orphan, all) == wanted);
-    let mut candidates: Vec<&Orphan> = claimed(Claim::Yes).collect();
-    if candidates.is_empty() {
-        let rivals = |orphan: &Orphan| {
-            let mut rivals = all.iter().filter(|other| other.pid != ticket.pid && other.forks_left > 0);
-            rivals.any(|other| other.claim(orphan, all) != Claim::No)
-        };
-        candidates = claimed(Claim::Maybe).filter(|orphan| !rivals(orphan)).collect();
-    }
+    let has_rivals = |orphan: &&Orphan| {
+        let mut rivals = all.iter().filter(|other| other.pid != ticket.pid && other.forks_left > 0);
+        rivals.any(|other| other.claim(orphan, all) != Claim::No)
+    };
+    let claimed = |wanted: Claim| -> Vec<&Orphan> {
+        let claimed = orphans.iter().filter(|orphan| ticket.claim(orphan, all) == wanted);
+        claimed.filter(|orphan| wanted == Claim::Yes || !has_rivals(orphan)).collect()
+    };
+    let claims = [Claim::Yes, Claim::Maybe, Claim::Unlikely];
+    let mut candidates = claims.into_iter().map(claimed).find(|claimed| !claimed.is_empty())?;
     let is_own = |orphan: &&Orphan| [orphan.stat.session, orphan.stat.group].contains(&ticket.pid);
     if candidates.iter().any(is_own) {
         // Helpers of an earlier process of this ticket are not what this one has forked.

@@ -7,6 +7,7 @@ use crate::processes;
 use crate::supervise::Keeper;
 use keeper::protocol::{ExitStatus, ToManager};
 use keeper::table::{Slot, State};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 /// Zombies of nobody that are kept while a ticket may still want to follow them, at most.
@@ -106,12 +107,23 @@ impl Keeper {
         }
     }
 
-    /// Children that neither a ticket nor the manager is.
+    /// Children that neither a ticket nor the manager is. Where one of them is a zombie, what it has left is among them:
+    /// a process may end between the list of children and the look at it, so the list is read until it says nothing new.
     fn orphans(&self) -> Vec<Orphan> {
         let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
-        let is_orphan = |pid: &i32| *pid != manager && self.table.by_process(*pid).is_none();
-        let stats = proc::children().into_iter().filter(is_orphan).filter_map(proc::stat);
-        stats.map(|stat| Orphan { stat, environment: proc::environment_hashes(stat.pid) }).collect()
+        let mut orphans: BTreeMap<i32, Orphan> = BTreeMap::new();
+        loop {
+            let is_new = |pid: &i32| !orphans.contains_key(pid);
+            let is_orphan = |pid: &i32| *pid != manager && self.table.by_process(*pid).is_none();
+            let new: Vec<i32> = proc::children().into_iter().filter(is_new).filter(is_orphan).collect();
+            if new.is_empty() {
+                return orphans.into_values().collect();
+            }
+            for stat in new.into_iter().filter_map(proc::stat) {
+                let environment = proc::environment_hashes(stat.pid);
+                orphans.insert(stat.pid, Orphan { stat, environment });
+            }
+        }
     }
 
     fn reap_strangers(&self, known: &[Known], orphans: &[Orphan]) {

@@ -17,6 +17,10 @@ pub const MAXIMUM_SEQUENCE: u64 = 1 << 62;
 /// Three letters and the format version. Neither zeros nor padding can look like it.
 pub(crate) const FRAME_MAGIC: [u8; 4] = [b'S', b'u', b'F', crate::FORMAT_VERSION as u8];
 
+/// The CRC is over everything from here on. The first thing summed is the link, so every CRC continues from the frame before.
+/// (Seeding the sum with the link *and* summing it would cancel it out: a CRC of its own value is a constant.)
+const SUMMED_FROM: usize = 8;
+
 /// What fills the rest of a page in front of a frame that would have crossed its end. It is compared byte by byte, and
 /// as frames are aligned to eight bytes it always begins with a whole word.
 pub(crate) static PAD_PAGE: [u8; PAGE_BYTES] = {
@@ -71,15 +75,17 @@ pub(crate) const fn padding_before(offset: usize, frame_bytes: usize) -> usize {
 pub fn encode_frame(buffer: &mut Vec<u8>, link: u32, sequence: u64, payload: &[u8]) -> u32 {
     let start = buffer.len();
     let end = start + frame_bytes(payload.len());
-    buffer.extend_from_slice(&FRAME_MAGIC);
-    buffer.extend_from_slice(&[0; 4]);
-    buffer.extend_from_slice(&link.to_le_bytes());
-    buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
-    buffer.extend_from_slice(&sequence.to_le_bytes());
+    let mut header = [0; FRAME_HEADER_BYTES];
+    header[..4].copy_from_slice(&FRAME_MAGIC);
+    header[8..12].copy_from_slice(&link.to_le_bytes());
+    header[12..16].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    header[16..].copy_from_slice(&sequence.to_le_bytes());
+    buffer.reserve(end - start);
+    buffer.extend_from_slice(&header);
     buffer.extend_from_slice(payload);
     buffer.resize(end, 0);
-    let crc = chained_crc(link, &buffer[start + 12..end]);
-    buffer[start + 4..start + 8].copy_from_slice(&crc.to_le_bytes());
+    let crc = chained_crc(0, &buffer[start + SUMMED_FROM..]);
+    buffer[start + 4..start + SUMMED_FROM].copy_from_slice(&crc.to_le_bytes());
     crc
 }
 
@@ -101,7 +107,7 @@ pub fn decode_frame(bytes: &[u8]) -> Option<FrameView<'_>> {
     }
     let whole = bytes.get(..frame_bytes(length))?;
     let (payload, fill) = whole[FRAME_HEADER_BYTES..].split_at(length);
-    if fill.iter().any(|byte| *byte != 0) || chained_crc(link, &whole[12..]) != crc {
+    if *fill != [0; FRAME_ALIGNMENT][..fill.len()] || chained_crc(0, &whole[SUMMED_FROM..]) != crc {
         return None;
     }
     Some(FrameView { sequence, link, crc, payload })
@@ -127,4 +133,46 @@ pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
 /// Little-endian number at `offset`; the caller knows that it is inside.
 pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes[offset..].first_chunk().map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_crc_depends_on_the_frame_before() {
+        let crc = |link| encode_frame(&mut Vec::new(), link, 7, b"payload");
+        let mut all: Vec<u32> = (0..32).map(|bit| crc(1 << bit)).chain([crc(0), crc(u32::MAX)]).collect();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 34);
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_of_a_frame_is_noticed() {
+        for size in [0, 1, 8, 13, 100] {
+            let mut bytes = Vec::new();
+            encode_frame(&mut bytes, 77, 7, &vec![3; size]);
+            for bit in 0..bytes.len() * 8 {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(decode_frame(&bytes), None, "bit {bit} of {size}");
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            assert!((0..bytes.len()).all(|length| decode_frame(&bytes[..length]).is_none()));
+            assert!(decode_frame(&bytes).is_some());
+        }
+    }
+
+    #[test]
+    fn no_frame_that_fits_in_a_page_crosses_one() {
+        for offset in (0..PAGE_BYTES).step_by(FRAME_ALIGNMENT) {
+            for payload in [0, 1, 100, 2000, 4000, 4072] {
+                let bytes = frame_bytes(payload);
+                let start = offset + padding_before(offset, bytes);
+                assert_eq!(start / PAGE_BYTES, (start + bytes - 1) / PAGE_BYTES);
+            }
+            let start = offset + padding_before(offset, frame_bytes(4073));
+            assert_eq!(start % PAGE_BYTES, 0, "a larger one begins at a page");
+        }
+    }
 }

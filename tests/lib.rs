@@ -1,8 +1,8 @@
 //! What whole-system tests and the demo stand on: the programs themselves, a machine of their own to run them on, and
 //! eyes for everything that happens there.
 //!
-//! A [`World`] is a machine in the kernel's namespaces: its own pids (so that `init` is process 1), mounts, network, host
-//! name and, without root, users. It needs no privilege, no other program, and leaves nothing behind, however it ends.
+//! A [`World`] is a machine in the kernel's namespaces: its own pids (so that `init` is process 1), mounts, network
+//! and, without root, users. It needs no privilege, no other program, and leaves nothing behind, however it ends.
 //! A [`Machine`] is a world with the system init and a user's session in it, set up as people set theirs up.
 //!
 //! Nothing here waits for time to pass, only for things to happen ([`until`]).

@@ -113,11 +113,20 @@ impl Machine {
     /// When the stock session jobs are not where the source code has them.
     #[must_use]
     pub fn setup() -> Setup {
+        Self::setup_with(&[])
+    }
+
+    /// The same with more variables in the session's environment.
+    ///
+    /// # Panics
+    /// As [`Machine::setup`].
+    #[must_use]
+    pub fn setup_with(variables: &[(&str, &str)]) -> Setup {
         let mut setup = Setup::new().directory("/run/sessions").user_directory(USER_HOME).user_directory(USER_RUNTIME);
         for directory in [".config", ".config/upstart", ".cache", ".cache/upstart"] {
             setup = setup.user_directory(&format!("{USER_HOME}/{directory}"));
         }
-        setup = setup.job("session", &session_job());
+        setup = setup.job("session", &session_job(variables));
         for name in ["re-exec", "upstart-event-bridge"] {
             let source = source_root().join(format!("src/bridges/sessions/{name}.conf"));
             let content = fs::read_to_string(&source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
@@ -125,13 +134,13 @@ impl Machine {
         }
         for (name, condition) in CONDITIONS {
             let job = format!("start on {condition}\nexec echo \"$UPSTART_EVENTS\" >> {USER_HOME}/fired-{name}\n");
-            setup = setup.user_file(&format!("{USER_HOME}/.config/upstart/{name}.conf"), &job);
+            setup = setup.user_file(&format!("{USER_HOME}/.config/upstart/{name}.conf"), job.as_str());
         }
         for (name, job) in steady_jobs(Scope::System) {
             setup = setup.job(name, &job);
         }
         for (name, job) in steady_jobs(Scope::Session) {
-            setup = setup.user_file(&format!("{USER_HOME}/.config/upstart/{name}.conf"), &job);
+            setup = setup.user_file(&format!("{USER_HOME}/.config/upstart/{name}.conf"), job.as_str());
         }
         setup
     }
@@ -291,12 +300,13 @@ impl Machine {
     }
 }
 
-fn session_job() -> String {
+fn session_job(variables: &[(&str, &str)]) -> String {
+    let more: String = variables.iter().map(|(key, value)| format!("env {key}=\"{value}\"\n")).collect();
     let identity = if user() == 0 { "" } else { "setuid nobody\n" };
     format!(
         "description \"The session of a user, as a login would start it\"\n\
          start on startup\n{identity}\
-         env HOME={USER_HOME}\nenv XDG_RUNTIME_DIR={USER_RUNTIME}\nenv PATH={}:/usr/bin:/bin\n\
+         env HOME={USER_HOME}\nenv XDG_RUNTIME_DIR={USER_RUNTIME}\nenv PATH={}:/usr/bin:/bin\n{more}\
          exec init --user --append-confdir /run/sessions\n",
         crate::world::PROGRAMS
     )

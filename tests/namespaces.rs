@@ -170,7 +170,6 @@ fn become_first(progress: &Progress, acts: &[Act], maps: Option<&[Vec<u8>; 2]>, 
     // Process 1 from here on. That its parent has been forgotten by its pid namespace is as it should be: it reads as 0.
     // SAFETY: no memory is touched.
     unsafe { libc::setsid() };
-    nix::unistd::sethostname("stayup")?;
     for (index, act) in acts.iter().enumerate() {
         progress.step.store(STEP_ACTS + index, Ordering::Relaxed);
         perform(act)?;

@@ -120,7 +120,7 @@ impl Setup {
 
     /// A file of the user's own.
     #[must_use]
-    pub fn user_file(mut self, path: &str, content: &str) -> Self {
+    pub fn user_file(mut self, path: &str, content: impl Into<Vec<u8>>) -> Self {
         self.acts.push(Act::File { path: text(path), bytes: content.into(), mode: 0o644, owner: user() });
         self
     }

@@ -1,0 +1,48 @@
+//! The command line.
+
+/// The text of `--help`.
+pub(crate) const HELP: &str = "\
+Usage: cargo demo [--kill] [--xclock]
+Restart the system init on a machine of its own, and watch every session follow while no job notices.
+
+  --kill    then kill and crash everything that may die: the managers of the system and of the session, each and both at
+            once, by SIGKILL and SIGSEGV, and both keepers (process 1 is one) by SIGSEGV
+  --xclock  have the user's own job run xclock on $DISPLAY, and wait for Enter at the end
+  --help    show this help and exit
+
+Needs neither root nor dbus-daemon. Exit status: 0 if everything that must be true was seen to be, 1 if not, 77 if the
+kernel does not let us make namespaces.
+";
+
+/// What is printed after a mistake.
+pub(crate) const USAGE: &str = "Usage: cargo demo [--kill] [--xclock]; see `cargo demo --help'.";
+
+/// What to play.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) kill: bool,
+    pub(crate) xclock: bool,
+}
+
+/// A command line, understood or not.
+#[derive(Debug)]
+pub(crate) enum Parsed {
+    Run(Options),
+    Help,
+    Wrong(String),
+}
+
+impl Options {
+    pub(crate) fn parse(words: impl Iterator<Item = String>) -> Parsed {
+        let mut options = Self::default();
+        for word in words {
+            match word.as_str() {
+                "--kill" => options.kill = true,
+                "--xclock" => options.xclock = true,
+                "--help" | "-h" => return Parsed::Help,
+                _ => return Parsed::Wrong(format!("invalid option: {word}")),
+            }
+        }
+        Parsed::Run(options)
+    }
+}

@@ -57,10 +57,11 @@ pub fn segment_scan(data: &[u8]) {
     let next = log.next_sequence();
     drop(log);
     assert_eq!(looked, found.report);
-    if let Some(written) = written {
+    if let Some((written, is_file_gone)) = written {
         is_a_beginning(&written, &found);
         let last = written.last().map_or(0, |frame| frame.sequence);
-        let is_told = replayed(&found) == last || found.report.severity() >= Severity::Repaired;
+        // That the newest file is gone shows nowhere in the others; every other loss must be told.
+        let is_told = is_file_gone || replayed(&found) == last || found.report.severity() >= Severity::Repaired;
         assert!(is_told, "lost in silence: {:?}", found.report);
     }
     let (mut log, again) = Log::open(disk.clone(), options()).expect("it did open before");
@@ -104,7 +105,8 @@ fn put_raw(disk: &MemoryStorage, data: &[u8]) {
 }
 
 /// Three bytes an act, until a zero: append so much, or checkpoint. Then four bytes a damage: which file, where, what.
-fn live_and_damage(disk: &MemoryStorage, data: &[u8]) -> Vec<Frame> {
+/// Returns what was written, and whether a whole file was taken away.
+fn live_and_damage(disk: &MemoryStorage, data: &[u8]) -> (Vec<Frame>, bool) {
     let (mut log, _) = Log::open(disk.clone(), options()).expect("an empty directory opens");
     let mut written = Vec::new();
     let mut acts = data.chunks_exact(3);
@@ -121,16 +123,17 @@ fn live_and_damage(disk: &MemoryStorage, data: &[u8]) -> Vec<Frame> {
         }
     }
     drop(log);
+    let mut is_file_gone = false;
     let rest = acts.remainder().len() + acts.len() * 3;
     for damage in data[data.len() - rest..].chunks_exact(4) {
         let files = disk.files();
-        let Some(name) = files.keys().nth(usize::from(damage[0]) % files.len()) else {
+        let Some(name) = files.keys().nth(usize::from(damage[0]) % files.len().max(1)) else {
             break;
         };
         let mut content = files[name].clone();
         let at = usize::from(u16::from_le_bytes([damage[1], damage[2]])) % content.len().max(1);
         match damage[3] {
-            0 => drop(disk.take(name)),
+            0 => is_file_gone |= disk.take(name).is_some(),
             1 => disk.put(name, content[..at].to_vec()),
             2 => disk.put(&format!("segment-{at:016x}"), content),
             xor if !content.is_empty() => {
@@ -139,11 +142,8 @@ fn live_and_damage(disk: &MemoryStorage, data: &[u8]) -> Vec<Frame> {
             }
             _ => {}
         }
-        if disk.files().is_empty() {
-            break;
-        }
     }
-    written
+    (written, is_file_gone)
 }
 
 fn is_a_beginning(written: &[Frame], found: &Recovered) {

@@ -4,13 +4,10 @@
 //! the one before ends. That one rename is the repair; everything else here only tidies up, and can be done again.
 
 use crate::log::Log;
-use crate::segment::segment_name;
+use crate::segment::{COPY_STEM, TEMPORARY_SUFFIX, segment_name};
 use crate::storage::is_no_room;
 use crate::survey::Survey;
 use crate::{Finding, QUARANTINE, Storage, StorageError};
-
-/// Where a copy is written before it gets its name.
-const COPY: &str = "copy.new";
 
 impl<S: Storage> Log<S> {
     /// Carries out what the survey has found to do. Only want of room is no error: then what can wait waits.
@@ -49,9 +46,10 @@ impl<S: Storage> Log<S> {
         let mut content = Vec::new();
         let read = self.storage.read(file, u64::MAX, &mut content);
         read.map_err(StorageError::of("read", file))?;
-        self.write_file(COPY, &[&content])?;
-        let renamed = self.storage.rename(COPY, &self.quarantine_name(file));
-        renamed.map_err(StorageError::of("rename", COPY))
+        let temporary = format!("{COPY_STEM}{TEMPORARY_SUFFIX}");
+        self.write_file(&temporary, &[&content])?;
+        let renamed = self.storage.rename(&temporary, &self.quarantine_name(file));
+        renamed.map_err(StorageError::of("rename", &temporary))
     }
 
     /// Moves files to the quarantine, as far as there is room for its directory; what stays does no harm, and the next open

@@ -133,8 +133,9 @@ impl Name {
     pub(crate) fn parse(name: &str) -> Self {
         if name == crate::storage::LOCK || name == crate::QUARANTINE {
             Self::Housekeeping
-        } else if name.ends_with(TEMPORARY_SUFFIX) {
-            Self::Temporary
+        } else if let Some(stem) = name.strip_suffix(TEMPORARY_SUFFIX) {
+            let is_ours = stem == COPY_STEM || matches!(Self::parse(stem), Self::Segment(_) | Self::Checkpoint(_));
+            if is_ours { Self::Temporary } else { Self::Unknown }
         } else if let Some(number) = hex_after(name, "segment-") {
             Self::Segment(number)
         } else if let Some(sequence) = hex_after(name, "checkpoint-") {
@@ -147,6 +148,8 @@ impl Name {
 
 /// A file that is still being written ends in this; it becomes real by being renamed.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".new";
+/// What a copy that is set aside is called, without the suffix, until it gets its name.
+pub(crate) const COPY_STEM: &str = "copy";
 
 pub(crate) fn segment_name(number: u64) -> String {
     format!("segment-{number:016x}")
@@ -208,6 +211,8 @@ mod tests {
         assert_eq!(Name::parse("segment-00000000000000FF"), Name::Unknown);
         assert_eq!(Name::parse("segment-1"), Name::Unknown);
         assert_eq!(Name::parse("segment-0000000000000001.new"), Name::Temporary);
+        assert_eq!(Name::parse("copy.new"), Name::Temporary);
+        assert_eq!(Name::parse("something.new"), Name::Unknown);
         assert_eq!(Name::parse("lock"), Name::Housekeeping);
     }
 }

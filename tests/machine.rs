@@ -79,7 +79,7 @@ fn steady_jobs(scope: Scope) -> [(&'static str, String); 5] {
                 .to_owned(),
         ),
         (
-            "keeper-of-one",
+            "respawning",
             format!(
                 "start on startup\nrespawn\nscript\n  echo start >> {notes}/respawned\n  exec sleep infinity\nend script\n"
             ),
@@ -235,7 +235,7 @@ impl Machine {
     #[must_use]
     pub fn jobs(&self, scope: Scope) -> BTreeMap<String, i32> {
         let listed = self.initctl(scope, &["list"]);
-        let names = ["quiet", "counter", "keeper-of-one"];
+        let names = ["quiet", "counter", "respawning"];
         let lines = listed.out.lines().filter_map(|line| {
             let (name, rest) = line.split_once(" start/running, process ")?;
             Some((name.to_owned(), rest.parse().ok()?))

@@ -351,6 +351,21 @@ impl World {
         }
     }
 
+    /// Has a process die of this signal.
+    ///
+    /// Sent again until it has: Rust's own handler of SIGSEGV and SIGBUS takes a first one that was sent by kill(2) for a
+    /// fault which will come again by itself.
+    ///
+    /// # Panics
+    /// When it does not die.
+    pub fn kill(&self, outside: i32, signal: Signal) {
+        until("a process dies of its signal", || {
+            let sent =
+                kill(Pid::from_raw(outside), signal).and_then(|()| kill(Pid::from_raw(outside), Signal::SIGCONT));
+            sent.is_err() || Process::at(outside).is_none_or(|process| process.state == 'Z')
+        });
+    }
+
     /// Waits until init answers.
     ///
     /// # Panics

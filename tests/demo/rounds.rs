@@ -113,12 +113,7 @@ fn strike(machine: &Machine, round: Round, timeline: &Timeline) {
             for errand in errands.into_iter().flatten() {
                 until("the errand ends", || Process::at(errand.outside).is_none_or(|errand| errand.state == 'Z'));
             }
-            for victim in &victims {
-                machine.world.signal(*victim, signal);
-                if signal != Signal::SIGKILL {
-                    machine.world.signal(*victim, Signal::SIGCONT);
-                }
-            }
+            victims.iter().for_each(|victim| machine.world.kill(*victim, signal));
             timeline.tell("kernel", format_args!("{signal} delivered; the errands ended while nobody looked"));
         }
         Round::Keeper(scope, signal) => {

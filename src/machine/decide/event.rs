@@ -100,9 +100,7 @@ impl Turn<'_> {
             environ::put(&mut environment, "UPSTART_STOP_EVENTS", &gathered.names.join(" "));
             self.commit(Change::StopGiven { instance: number, environment });
             self.finish(number, false);
-            for event in gathered.events {
-                self.commit(Change::EventAttached { instance: number, event });
-            }
+            self.attach(number, gathered.events);
             self.commit(Change::StopReset { instance: number });
             self.change_goal(number, Goal::Stop);
         } else {
@@ -152,9 +150,7 @@ impl Turn<'_> {
                     let (given, files) = (gathered.environment, gathered.files);
                     self.commit(Change::StartGiven { instance: number, given, files });
                     self.finish(number, false);
-                    for event in gathered.events {
-                        self.commit(Change::EventAttached { instance: number, event });
-                    }
+                    self.attach(number, gathered.events);
                     self.commit(Change::StartReset { class: class.into() });
                     self.change_goal(number, Goal::Start);
                     return;
@@ -163,6 +159,32 @@ impl Turn<'_> {
             Err(error) => self.log(Priority::Warn, || format!("Failed to obtain {class} instance: {error}")),
         }
         self.commit(Change::StartReset { class: class.into() });
+    }
+
+    /// Has events wait for an instance; not for one that waits for them itself, or neither would ever end.
+    fn attach(&mut self, instance: u64, events: Vec<u64>) {
+        for event in events {
+            if !self.waits_for(instance, event) {
+                self.commit(Change::EventAttached { instance, event });
+            }
+        }
+    }
+
+    /// Whether an instance waits for an event: for its own, or for one that waits for an instance that waits for it.
+    fn waits_for(&self, instance: u64, event: u64) -> bool {
+        let mut seen = BTreeSet::new();
+        let mut left = alloc::vec![instance];
+        while let Some(number) = left.pop() {
+            let Some(waited) = self.state.instances.get(&number).and_then(|found| found.blocked_by) else { continue };
+            if waited == event {
+                return true;
+            }
+            if seen.insert(waited) {
+                let holders = self.state.instances.iter().filter(|(_, other)| other.blocks.contains(&waited));
+                left.extend(holders.map(|(number, _)| *number));
+            }
+        }
+        false
     }
 
     fn gather(&self, events: Vec<u64>) -> Gathered {

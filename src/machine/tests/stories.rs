@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use story::Story;
 use world::summary::Summary;
-use world::{Crash, Stage, encode, replay};
+use world::{Crash, Stage, World, encode, replay};
 
 #[test]
 fn stories_go_as_they_are_written() {
@@ -46,29 +46,44 @@ fn compare(story: &Story, plain: &Summary, crash: Crash) {
     }
 }
 
-fn crash_stories(at: impl Fn(usize) -> Vec<Option<usize>>, times: usize, stages: &[Stage]) {
+/// Lives every story again with these crashes.
+fn crash_stories(crashes: impl Fn(&World) -> Vec<Crash>) {
     for story in story::all().iter().filter(|story| !story.is_endless()) {
         let plain = story.live(None).world;
         let summary = Summary::of(&plain);
-        for turn in at(plain.turns) {
-            for stage in stages {
-                compare(story, &summary, Crash { turn, stage: *stage, times });
-            }
+        for crash in crashes(&plain) {
+            compare(story, &summary, crash);
         }
     }
 }
 
+/// A crash of each turn at each stage that makes a difference: half of one effect is none of it.
+fn each_turn(world: &World, times: usize, stages: &[Stage]) -> Vec<Crash> {
+    let mut crashes = Vec::new();
+    for (turn, effects) in world.effects.iter().enumerate() {
+        let makes_a_difference = |stage: &&Stage| match stage {
+            Stage::Decided | Stage::Journaled => true,
+            Stage::HalfPerformed => *effects > 1,
+            Stage::Performed => *effects > 0,
+        };
+        let stages = stages.iter().filter(makes_a_difference);
+        crashes.extend(stages.map(|stage| Crash { turn: Some(turn), stage: *stage, times }));
+    }
+    crashes
+}
+
 #[test]
 fn a_crash_at_any_turn_changes_nothing() {
-    crash_stories(|turns| (0..turns).map(Some).collect(), 1, &Stage::ALL);
+    crash_stories(|world| each_turn(world, 1, &Stage::ALL));
 }
 
 #[test]
 fn a_crash_during_recovery_changes_nothing() {
-    crash_stories(|turns| (0..turns).map(Some).collect(), 3, &[Stage::Journaled, Stage::Performed]);
+    crash_stories(|world| each_turn(world, 3, &[Stage::Journaled]));
 }
 
 #[test]
 fn crashes_at_every_turn_change_nothing() {
-    crash_stories(|_| vec![None], 1, &[Stage::Journaled, Stage::HalfPerformed, Stage::Performed]);
+    let stages = [Stage::Journaled, Stage::HalfPerformed, Stage::Performed];
+    crash_stories(|_| stages.map(|stage| Crash { turn: None, stage, times: 1 }).to_vec());
 }

@@ -4,6 +4,7 @@
 //! life gave, and a checkpoint read back is that state too.
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub(crate) mod invariants;
 pub(crate) mod keeper;
 pub(crate) mod print;
 pub(crate) mod summary;
@@ -71,13 +72,17 @@ pub(crate) struct World {
     pub is_away: bool,
     /// The keeper has exited.
     pub has_ended: bool,
+    /// Turns begun.
     pub turns: usize,
+    /// How many effects each turn had that was taken.
+    pub effects: Vec<usize>,
     settings: Settings,
     startup: Option<Input>,
     inbox: VecDeque<Input>,
     /// Replays each frame as it comes, after it was encoded and decoded.
     shadow: State,
     crash: Option<Crash>,
+    is_checked: bool,
     is_recovering: bool,
 }
 
@@ -97,11 +102,13 @@ impl World {
             is_away: false,
             has_ended: false,
             turns: 0,
+            effects: Vec::new(),
             settings,
             startup: None,
             inbox: VecDeque::new(),
             shadow: State::default(),
             crash,
+            is_checked: crash.is_none(),
             is_recovering: false,
         };
         world.inbox.push_back(Input::Settings(Box::new(world.settings.clone())));
@@ -205,9 +212,10 @@ impl World {
     fn turn(&mut self, input: Input) -> Outcome {
         let outcome = turn(&mut self.state, self.now_ms, input);
         self.journal.push(outcome.changes.clone());
-        if self.crash.is_none() {
+        if self.is_checked {
             self.check(&outcome);
         }
+        self.effects.push(outcome.effects.len());
         outcome
     }
 
@@ -233,7 +241,7 @@ impl World {
             self.shadow.apply(&read, &mut Vec::new());
         }
         assert_eq!(encode(&self.shadow), encode(&self.state), "replay differs from life");
-        assert_eq!(format!("{:?}", self.shadow), format!("{:?}", self.state), "replay differs from life");
+        invariants::check(&self.state);
         let mut checkpoint: State = decode(&encode(&self.state));
         checkpoint.reindex();
         assert_eq!(format!("{checkpoint:?}"), format!("{:?}", self.state), "a checkpoint differs from life");
@@ -274,6 +282,11 @@ impl World {
             }
         }
         self.inbox.extend(last_told.map(Input::Performed));
+    }
+
+    /// The next turn will be this manager's last.
+    pub(crate) fn crash_next(&mut self, stage: Stage, times: usize) {
+        self.crash = Some(Crash { turn: Some(self.turns), stage, times });
     }
 
     /// The manager dies.

@@ -6,4 +6,5 @@
 pub mod link;
 mod mapping;
 pub mod protocol;
+mod slot;
 pub mod table;

@@ -18,6 +18,13 @@ pub const EXIT_USAGE: u8 = 64;
 /// Descriptor number of the manager's end of the socket pair.
 pub const MANAGER_FD: i32 = 3;
 
+/// Name of a held descriptor with a meaning: a (sealed) memfd with a manager that worked. When the installed one has
+/// failed [`IMAGE_AFTER`] times in a row to become ready, this one is started instead, every other time.
+pub const MANAGER_IMAGE: &str = "manager-image";
+
+/// See [`MANAGER_IMAGE`].
+pub const IMAGE_AFTER: u32 = 4;
+
 /// The largest packet either side sends, in bytes; a spawn request that does not fit is sent as a sealed memfd whose
 /// content is the encoded request (see [`ToKeeper::SpawnLarge`]).
 pub const PACKET_MAX_BYTES: usize = 64 * 1024;
@@ -94,7 +101,7 @@ pub enum Finish {
 pub enum ToManager {
     /// Why this manager was started. Entries and held descriptors follow.
     RollCallBegin(Occasion),
-    /// One ticket the keeper still knows.
+    /// One ticket the keeper still knows. A ticket that is just being started is left out: its answer follows.
     RollCallEntry(Entry),
     /// Held descriptors, as many names as the packet has descriptors, in that order (copies; the keeper keeps its own).
     RollCallHeld {

@@ -65,7 +65,7 @@ impl Keeper {
             }
         }
         // Only now, when those that ended are known: what they have left is among these.
-        let orphans = self.orphans();
+        let orphans = self.orphans(!followed.is_empty());
         let known: Vec<Known> = self.table.processes().filter_map(|(_, slot)| Known::of(slot)).collect();
         if followed.is_empty() {
             self.reap_strangers(&known, &orphans);
@@ -109,7 +109,8 @@ impl Keeper {
 
     /// Children that neither a ticket nor the manager is. Where one of them is a zombie, what it has left is among them:
     /// a process may end between the list of children and the look at it, so the list is read until it says nothing new.
-    fn orphans(&self) -> Vec<Orphan> {
+    /// Environments only where they decide: to read one can take as long as that process holds on to its memory.
+    fn orphans(&self, with_environments: bool) -> Vec<Orphan> {
         let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
         let mut orphans: BTreeMap<i32, Orphan> = BTreeMap::new();
         loop {
@@ -120,7 +121,8 @@ impl Keeper {
                 return orphans.into_values().collect();
             }
             for stat in new.into_iter().filter_map(proc::stat) {
-                let environment = proc::environment_hashes(stat.pid);
+                let reads = with_environments && !stat.is_zombie;
+                let environment = if reads { proc::environment_hashes(stat.pid) } else { Vec::new() };
                 orphans.insert(stat.pid, Orphan { stat, environment });
             }
         }

@@ -6,121 +6,19 @@
 //! [`Table::adopt`] with a report. Later versions only append fields, to the unused (zero) room of head and slot.
 //! Must never know why a process is started.
 
-use crate::mapping::{Atomics, Mapping};
-use crate::protocol::{Condition, Entry, ExitStatus, LABEL_MAX_BYTES, NAME_MAX_BYTES, Reason, Stage, Ticket};
-use crate::protocol::{from_word, to_word};
+use crate::mapping::Mapping;
+use crate::protocol::{ExitStatus, LABEL_MAX_BYTES, NAME_MAX_BYTES, Stage, Ticket, to_word};
+use crate::slot::process_word;
+use crate::slot::{EXITED, FAILED, FREE, HEAD_BYTES, HELD, MAGIC, RUNNING, SLOT_BYTES, STARTING, TICKET, VERSION};
+pub use crate::slot::{Head, MARKERS, Pending, Slot, State, hash};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
-
-/// "StayUpKT": another layout gets another name.
-const MAGIC: u64 = u64::from_le_bytes(*b"StayUpKT");
-
-/// Counts additions to the layout; any version can read any other of this magic.
-const VERSION: u32 = 1;
-
-const HEAD_BYTES: usize = 4096;
-const SLOT_BYTES: usize = 256;
+use std::sync::atomic::Ordering;
 
 /// Slots added at a time; 16 KiB.
 const GROWTH: usize = 64;
-
-/// How many strings of an environment are remembered to know a process by (see [`Slot::markers`]).
-pub const MARKERS: usize = 8;
-
-const FREE: u32 = 0;
-const TICKET: u32 = 1;
-const HELD: u32 = 2;
-
-const STARTING: u32 = 1;
-const RUNNING: u32 = 2;
-const EXITED: u32 = 3;
-const FAILED: u32 = 4;
-
-/// The first page: counters of the keeper's whole life.
-#[derive(Debug)]
-#[repr(C, align(8))]
-pub struct Head {
-    magic: AtomicU64,
-    version: AtomicU32,
-    slot_bytes: AtomicU32,
-    /// How many managers have been started before the present one.
-    pub restarts: AtomicU64,
-    /// How many managers in a row have ended before they were ready.
-    pub failed_starts: AtomicU32,
-    /// The process of the manager; 0 if there is none. The kernel itself stores it while it makes the process.
-    pub manager_pid: AtomicI32,
-    reason: AtomicU64,
-    /// The signal of a crash nobody has reported yet; 0 for none.
-    pub crash_signal: AtomicI32,
-    /// Crashes in a row, each soon after the one before.
-    pub crash_streak: AtomicU32,
-    /// The soft and hard limit of open files that the keeper was started with, which its children get back; 0: unknown.
-    pub open_files: [AtomicU64; 2],
-    /// Signals that wait for a manager.
-    pub pending: [Pending; 8],
-}
-
-/// A signal that waits for a manager, see [`Head::pending`].
-#[derive(Debug)]
-#[repr(C)]
-pub struct Pending {
-    /// Its number; 0 for none.
-    pub signal: AtomicI32,
-    /// Who sent it.
-    pub sender_pid: AtomicI32,
-    /// Its user.
-    pub sender_uid: AtomicU32,
-}
-
-/// A ticket or a held descriptor. Fields without another word belong to tickets.
-#[derive(Debug)]
-#[repr(C, align(8))]
-pub struct Slot {
-    kind: AtomicU32,
-    state: AtomicU32,
-    seal: AtomicU32,
-    descriptor: AtomicI32,
-    ticket: AtomicU64,
-    process: AtomicU64,
-    start_time: AtomicU64,
-    last_signal: AtomicU64,
-    outcome: AtomicU64,
-    errno: AtomicI32,
-    cloned_pid: AtomicI32,
-    report_stop: AtomicU32,
-    has_stopped: AtomicU32,
-    root_pid: AtomicI32,
-    previous_pid: AtomicI32,
-    text_bytes: AtomicU32,
-    markers: [AtomicU32; MARKERS],
-    text: [AtomicU8; LABEL_MAX_BYTES],
-    unused: [AtomicU32; 11],
-}
-
-const _: () = assert!(size_of::<Slot>() == SLOT_BYTES && size_of::<Head>() <= HEAD_BYTES);
-
-#[allow(unsafe_code)]
-// SAFETY: repr(C), made of atomics only, aligned to 8.
-unsafe impl Atomics for Head {}
-#[allow(unsafe_code)]
-// SAFETY: repr(C), made of atomics only, aligned to 8.
-unsafe impl Atomics for Slot {}
-
-/// The state of a ticket's slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Cloned, or about to be; the status pipe will tell.
-    Starting,
-    /// Its program runs; not reaped.
-    Running,
-    /// Ended, kept until acknowledged.
-    Exited(ExitStatus),
-    /// Could not be started, kept until acknowledged.
-    Failed(Stage, i32),
-}
 
 /// What [`Table::adopt`] found wrong with one slot, which it dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -443,6 +341,12 @@ impl Table {
         Some(descriptor)
     }
 
+    /// The raw words of a slot, to damage.
+    #[cfg(test)]
+    fn words(&self, index: usize) -> &[std::sync::atomic::AtomicU32] {
+        self.mapping.slice(HEAD_BYTES + index * SLOT_BYTES, SLOT_BYTES / 4)
+    }
+
     /// What the crash handler may use of it.
     #[must_use]
     pub fn view(&self) -> View {
@@ -474,211 +378,115 @@ impl View {
     }
 }
 
-impl Head {
-    /// Why the next manager is started.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        from_word(self.reason.load(Ordering::Relaxed)).unwrap_or(Reason::Boot)
+#[cfg(test)]
+#[allow(unsafe_code)]
+// SAFETY: one atomic.
+unsafe impl crate::mapping::Atomics for std::sync::atomic::AtomicU32 {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Condition, Reason};
+
+    fn new_ticket(ticket: Ticket) -> NewTicket<'static> {
+        NewTicket { ticket, label: "größe", forks: 2, report_stop: true, markers: [7; MARKERS] }
     }
 
-    /// See [`Head::reason`].
-    pub fn set_reason(&self, reason: Reason) {
-        self.reason.store(to_word(reason), Ordering::Relaxed);
+    /// What the next image makes of it.
+    fn adopted(table: &Table) -> (Table, Vec<Damage>) {
+        Table::adopt(table.descriptor().try_clone_to_owned().expect("clone")).expect("a table")
     }
-}
 
-fn process_word(pid: i32, forks_left: u8) -> u64 {
-    u64::from(pid.cast_unsigned()) | u64::from(forks_left) << 32
-}
-
-impl Slot {
-    fn clear(&self) {
-        self.state.store(0, Ordering::Relaxed);
-        self.descriptor.store(-1, Ordering::Relaxed);
-        for word in [&self.ticket, &self.process, &self.start_time, &self.last_signal, &self.outcome] {
-            word.store(0, Ordering::Relaxed);
+    #[test]
+    fn everything_is_there_after_adoption() {
+        let mut table = Table::create().expect("table");
+        table.head().set_reason(Reason::KeeperCrashed(11));
+        for ticket in 1..=5 {
+            let index = table.add_ticket(&new_ticket(ticket), 90).expect("room");
+            table.set_cloned(index, 100 + ticket as i32);
+            if ticket > 1 {
+                table.set_running(index, 1_000);
+            }
+            match ticket {
+                3 => table.set_forked(index, 203, 2_000, 1),
+                4 => table.set_exited(index, ExitStatus::Code(9)),
+                5 => table.set_failed(index, Stage::Chroot, 2),
+                _ => {}
+            }
         }
-        for word in [&self.errno, &self.cloned_pid, &self.root_pid, &self.previous_pid] {
-            word.store(0, Ordering::Relaxed);
-        }
-        for word in [&self.report_stop, &self.has_stopped].into_iter().chain(&self.markers).chain(&self.unused) {
-            word.store(0, Ordering::Relaxed);
-        }
+        assert_eq!(table.hold("journal", 50), Ok(None));
+        assert_eq!(table.hold("journal", 51), Ok(Some(50)));
+        let (again, damages) = adopted(&table);
+        assert_eq!(damages, []);
+        assert_eq!(again.head().reason(), Reason::KeeperCrashed(11));
+        let entries = |table: &Table| table.tickets().map(|(_, slot)| (slot.state(), slot.entry())).collect::<Vec<_>>();
+        assert_eq!(entries(&again), entries(&table));
+        let conditions: Vec<_> =
+            again.tickets().filter_map(|(_, slot)| slot.entry()).map(|one| one.condition).collect();
+        assert_eq!(conditions[1], Condition::Running { forks_left: 1, has_stopped: false });
+        assert_eq!(again.processes().map(|(_, slot)| slot.pid()).collect::<Vec<_>>(), [101, 102, 203]);
+        assert_eq!(again.held().collect::<Vec<_>>(), [("journal", 51)]);
+        assert_eq!(again.view().surviving_descriptors().filter(|&number| number < 100).filter(|&n| n == 90).count(), 1);
     }
 
-    fn publish(&self, kind: u32) {
-        self.seal.store(self.computed_seal(), Ordering::Relaxed);
-        self.kind.store(kind, Ordering::Release);
-    }
-
-    /// FNV-1a of what never changes: enough against stray writes, and nobody attacks from inside.
-    fn computed_seal(&self) -> u32 {
-        let words = [self.report_stop.load(Ordering::Relaxed), self.text_bytes.load(Ordering::Relaxed)];
-        let ticket = self.ticket().to_le_bytes();
-        let text = self.text.iter().map(|byte| byte.load(Ordering::Relaxed));
-        let markers = self.markers.iter().flat_map(|marker| marker.load(Ordering::Relaxed).to_le_bytes());
-        hash(ticket.into_iter().chain(words.into_iter().flat_map(u32::to_le_bytes)).chain(markers).chain(text))
-    }
-
-    fn set_text(&self, text: &str, max_bytes: usize) {
-        let mut end = text.len().min(max_bytes);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let bytes = text.as_bytes()[..end].iter().copied().chain(std::iter::repeat(0));
-        for (into, byte) in self.text.iter().zip(bytes) {
-            into.store(byte, Ordering::Relaxed);
-        }
-        self.text_bytes.store(end as u32, Ordering::Relaxed);
-    }
-
-    /// The label of a ticket, or the name of a held descriptor.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let count = (self.text_bytes.load(Ordering::Relaxed) as usize).min(LABEL_MAX_BYTES);
-        let bytes: Vec<u8> = self.text[..count].iter().map(|byte| byte.load(Ordering::Relaxed)).collect();
-        String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    /// Which ticket.
-    #[must_use]
-    pub fn ticket(&self) -> Ticket {
-        self.ticket.load(Ordering::Relaxed)
-    }
-
-    /// Its process; 0 if it has none yet.
-    #[must_use]
-    pub fn pid(&self) -> i32 {
-        match (self.process.load(Ordering::Acquire) as u32).cast_signed() {
-            // The crash was between the kernel's store and ours.
-            0 => self.cloned_pid.load(Ordering::Relaxed),
-            pid => pid,
+    #[test]
+    fn a_damaged_slot_is_dropped_and_the_others_stay() {
+        for damage in 0..SLOT_BYTES / 4 {
+            let mut table = Table::create().expect("table");
+            for ticket in 1..=3 {
+                let index = table.add_ticket(&new_ticket(ticket), -1).expect("room");
+                table.set_cloned(index, 100 + ticket as i32);
+                table.set_running(index, 1_000);
+            }
+            let words = table.words(1);
+            words[damage].store(0xdead_beef, Ordering::Relaxed);
+            let (mut again, _) = adopted(&table);
+            for ticket in [1, 3] {
+                assert!(again.by_ticket(ticket).is_some_and(|(_, slot)| slot.pid() == 100 + ticket as i32));
+            }
+            again.add_ticket(&new_ticket(9), -1).expect("goes on");
         }
     }
 
-    /// Where the kernel is to store the pid of the clone (`CLONE_PARENT_SETTID`), so that no crash can lose it.
-    #[must_use]
-    pub fn cloned_pid(&self) -> &AtomicI32 {
-        &self.cloned_pid
+    #[test]
+    fn what_was_never_published_is_not_there() {
+        let mut table = Table::create().expect("table");
+        let index = table.add_ticket(&new_ticket(1), -1).expect("room");
+        table.slots()[index].kind.store(FREE, Ordering::Relaxed);
+        let (mut again, damages) = adopted(&table);
+        assert_eq!((again.tickets().count(), damages), (0, vec![]));
+        // The clone was there, and the keeper's own store of its pid was not.
+        let index = again.add_ticket(&new_ticket(2), -1).expect("room");
+        again.slots()[index].cloned_pid().store(55, Ordering::Relaxed);
+        assert_eq!(adopted(&again).0.by_process(55).map(|(_, slot)| slot.ticket()), Some(2));
     }
 
-    /// The first process of this ticket, which led a session of this number; 0 until it is cloned.
-    #[must_use]
-    pub fn root_pid(&self) -> i32 {
-        self.root_pid.load(Ordering::Relaxed)
-    }
-
-    /// The processes this ticket has been so far; 0 where there are fewer. A session or process group of such a number
-    /// was made by this ticket.
-    #[must_use]
-    pub fn led(&self) -> [i32; 3] {
-        [self.pid(), self.root_pid(), self.previous_pid.load(Ordering::Relaxed)]
-    }
-
-    /// Forks still to be followed.
-    #[must_use]
-    pub fn forks_left(&self) -> u8 {
-        (self.process.load(Ordering::Relaxed) >> 32) as u8
-    }
-
-    /// Follow no more forks.
-    pub fn settle(&self) {
-        let pid = self.process.load(Ordering::Relaxed) as u32;
-        self.process.store(process_word(pid.cast_signed(), 0), Ordering::Release);
-    }
-
-    /// When its process started, in clock ticks since boot; 0 if unknown.
-    #[must_use]
-    pub fn start_time_ticks(&self) -> u64 {
-        self.start_time.load(Ordering::Relaxed)
-    }
-
-    /// Corrects the start time.
-    pub fn set_start_time_ticks(&self, ticks: u64) {
-        self.start_time.store(ticks, Ordering::Relaxed);
-    }
-
-    /// How it is; none if the slot is damaged, or not a ticket.
-    #[must_use]
-    pub fn state(&self) -> Option<State> {
-        match self.state.load(Ordering::Acquire) {
-            STARTING => Some(State::Starting),
-            RUNNING => Some(State::Running),
-            EXITED => from_word(self.outcome.load(Ordering::Relaxed)).map(State::Exited),
-            FAILED => from_word(self.outcome.load(Ordering::Relaxed))
-                .map(|stage| State::Failed(stage, self.errno.load(Ordering::Relaxed))),
-            _ => None,
-        }
-    }
-
-    /// The highest signal request carried out.
-    #[must_use]
-    pub fn last_signal_request(&self) -> u64 {
-        self.last_signal.load(Ordering::Relaxed)
-    }
-
-    /// Remembers a signal request.
-    pub fn set_last_signal_request(&self, request: u64) {
-        self.last_signal.store(request, Ordering::Relaxed);
-    }
-
-    /// Whether a stop is still to be reported.
-    #[must_use]
-    pub fn awaits_stop(&self) -> bool {
-        self.report_stop.load(Ordering::Relaxed) != 0 && self.has_stopped.load(Ordering::Relaxed) == 0
-    }
-
-    /// It has stopped itself.
-    pub fn set_stopped(&self) {
-        self.has_stopped.store(1, Ordering::Relaxed);
-    }
-
-    /// Hashes of the last strings of its environment (the most particular ones), 0 where there were fewer.
-    #[must_use]
-    pub fn markers(&self) -> [u32; MARKERS] {
-        std::array::from_fn(|index| self.markers[index].load(Ordering::Relaxed))
-    }
-
-    /// The held descriptor, or the status pipe of a starting ticket; -1 for none.
-    #[must_use]
-    pub fn descriptor(&self) -> i32 {
-        self.descriptor.load(Ordering::Relaxed)
-    }
-
-    fn surviving_descriptor(&self) -> Option<i32> {
-        let counts = match self.kind.load(Ordering::Acquire) {
-            HELD => true,
-            TICKET => self.state.load(Ordering::Relaxed) == STARTING,
-            _ => false,
+    #[test]
+    fn foreign_files_are_refused() {
+        let file = |bytes: &[u8]| {
+            use std::io::Write as _;
+            let mut file = std::fs::File::from(
+                nix::sys::memfd::memfd_create(c"foreign", nix::sys::memfd::MFdFlags::MFD_CLOEXEC).expect("memfd"),
+            );
+            file.write_all(bytes).expect("write");
+            OwnedFd::from(file)
         };
-        counts.then(|| self.descriptor()).filter(|&number| number > 2)
+        for bytes in [&[][..], &[1; 100], &[0; 9_000], &[0xff; 9_000]] {
+            assert_eq!(Table::adopt(file(bytes)).err(), Some(NotATable::Foreign));
+        }
     }
 
-    /// Its line of the roll call; none while it is starting, when the answer to the spawn is still to come.
-    #[must_use]
-    pub fn entry(&self) -> Option<Entry> {
-        let condition = match self.state()? {
-            State::Starting => return None,
-            State::Running => Condition::Running {
-                forks_left: self.forks_left(),
-                has_stopped: self.has_stopped.load(Ordering::Relaxed) != 0,
-            },
-            State::Exited(status) => Condition::Exited(status),
-            State::Failed(stage, errno) => Condition::Failed { stage, errno },
-        };
-        Some(Entry {
-            ticket: self.ticket(),
-            label: self.text(),
-            pid: self.pid(),
-            start_time_ticks: self.start_time_ticks(),
-            last_signal_request: self.last_signal_request(),
-            condition,
-        })
+    #[test]
+    fn it_grows_and_uses_its_room_again() {
+        let mut table = Table::create().expect("table");
+        for round in 0..3 {
+            for ticket in 0..1_000 {
+                table.add_ticket(&new_ticket(ticket), -1).expect("room");
+            }
+            assert_eq!(table.add_ticket(&new_ticket(5), -1), Err(Errno::EEXIST));
+            (0..1_000).for_each(|ticket| table.remove_ticket(ticket));
+            assert!(table.slots().len() < 1_000 + GROWTH, "round {round}");
+        }
+        assert_eq!(table.hold(&"n".repeat(NAME_MAX_BYTES + 1), 9), Err(Errno::ENAMETOOLONG));
     }
-}
-
-/// FNV-1a, 32 bits.
-#[must_use]
-pub fn hash(bytes: impl IntoIterator<Item = u8>) -> u32 {
-    bytes.into_iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -10,7 +10,8 @@ use crate::spawn::read_status;
 use crate::supervise::{Keeper, MANAGER_PIPE};
 use keeper::link::Link;
 use keeper::protocol::{
-    EXIT_USAGE, ExitStatus, Finish, MANAGER_FD, Occasion, PACKET_MAX_FDS, Reason, Stage, ToManager,
+    EXIT_USAGE, ExitStatus, Finish, IMAGE_AFTER, MANAGER_FD, MANAGER_IMAGE, Occasion, PACKET_MAX_FDS, Reason, Stage,
+    ToManager,
 };
 use keeper::table::Table;
 use nix::errno::Errno;
@@ -21,6 +22,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use nix::unistd::pipe2;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -157,7 +159,7 @@ impl Keeper {
         let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(on_clone)?;
         ours.set_nonblocking(true).map_err(|_| (Stage::Clone, Errno::EBADF))?;
         self.epoll.add(&read_end, EpollEvent::new(EpollFlags::EPOLLIN, MANAGER_PIPE)).map_err(on_clone)?;
-        let path = self.options.manager_path(&self.own_path);
+        let path = self.manager_program();
         let arguments = if self.watch.drops_options { &[][..] } else { &self.options.for_manager[..] };
         let descriptors = vec![(theirs.as_raw_fd(), MANAGER_FD)];
         let mut launch = Launch::of_manager(&path, arguments, descriptors, self.open_files())?;
@@ -169,6 +171,17 @@ impl Keeper {
         self.watch.next_beat = self.watch.heartbeat.map(|deadline| now + deadline * START_FACTOR);
         self.call_roll();
         Ok(())
+    }
+
+    /// The installed manager, or when that one keeps failing, by turns the one that has worked before.
+    fn manager_program(&self) -> PathBuf {
+        let failed = self.table.head().failed_starts.load(Ordering::Relaxed);
+        match self.held.get(MANAGER_IMAGE) {
+            Some(image) if failed >= IMAGE_AFTER && (failed - IMAGE_AFTER).is_multiple_of(2) => {
+                format!("/proc/self/fd/{}", image.as_raw_fd()).into()
+            }
+            _ => self.options.manager_path(&self.own_path),
+        }
     }
 
     /// Everything the keeper knows, for a manager that knows nothing yet.
@@ -194,7 +207,7 @@ impl Keeper {
         let Some(status) = self.watch.pipe.as_ref().and_then(read_status) else { return };
         self.watch.pipe = None;
         if let Err((stage, errno)) = status {
-            let path = self.options.manager_path(&self.own_path);
+            let path = self.manager_program();
             say!("cannot start {}: {stage:?}: {}", path.display(), errno.desc());
         }
     }

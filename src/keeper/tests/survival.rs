@@ -18,6 +18,7 @@ crate::tests!(
     a_silent_manager_is_killed,
     a_hung_start_is_killed,
     failed_starts_are_counted,
+    a_broken_manager_is_replaced_by_one_that_worked,
     last_words_are_heard,
     signals_wait_for_a_manager,
     reexecution_keeps_everything,
@@ -289,6 +290,26 @@ fn failed_starts_are_counted() {
     manager.die();
     let (_, roll_call) = world.ready();
     assert_eq!((roll_call.occasion.failed_starts, roll_call.occasion.restarts), (0, 5));
+}
+
+fn a_broken_manager_is_replaced_by_one_that_worked() {
+    let directory = std::env::temp_dir().join(format!("stayup-broken-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("directory");
+    let program = directory.join("init-manager");
+    std::fs::copy(crate::world::own_path(), &program).expect("copy");
+    let arguments = ["--manager", program.to_str().expect("utf-8")].map(str::to_owned).to_vec();
+    let world = World::start(Start { arguments, ..Default::default() });
+    let (manager, _) = world.ready();
+    let image = std::fs::File::open(crate::world::own_path()).expect("the program");
+    manager.send_with(ToKeeper::Hold { name: keeper::protocol::MANAGER_IMAGE.to_owned() }, &[image.as_fd()]);
+    // An upgrade that went wrong.
+    std::fs::remove_file(&program).expect("removed");
+    std::fs::write(&program, "not a program").expect("written");
+    manager.die();
+    let (manager, roll_call) = world.ready();
+    assert_eq!(roll_call.occasion.failed_starts, keeper::protocol::IMAGE_AFTER);
+    drop(manager);
+    std::fs::remove_dir_all(&directory).expect("removed");
 }
 
 fn last_words_are_heard() {

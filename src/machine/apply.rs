@@ -115,7 +115,8 @@ impl State {
                 if let Some(found) = self.events.get_mut(event) {
                     found.progress = event::Progress::Handling;
                     if found.blockers == 0 {
-                        self.agenda.push_back(Task::Finish(*event));
+                        // Before anything else: nobody waits for it, and events end in the order in which they came.
+                        self.agenda.push_front(Task::Finish(*event));
                     }
                 }
             }

@@ -388,6 +388,7 @@ impl Init {
     fn looked(&mut self, look: Look) -> io::Result<()> {
         if !self.has_looked {
             self.has_looked = true;
+            self.tell_sources(&look);
             let names: Vec<String> = self.state.classes().map(|(name, _)| name.to_owned()).collect();
             for name in names.into_iter().filter(|name| !look.names.contains(name)) {
                 self.take(Input::Remove(name))?;
@@ -409,6 +410,14 @@ impl Init {
         }
         self.dbus.push();
         Ok(())
+    }
+
+    fn tell_sources(&self, look: &Look) {
+        if self.state.log_priority() <= Priority::Info {
+            for source in &look.sources {
+                report::write(Priority::Info, &format!("Loading configuration from {}", source.path.display()));
+            }
+        }
     }
 
     /// What the output thread asks for.

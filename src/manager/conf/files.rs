@@ -151,7 +151,7 @@ pub(super) fn read(name: &str, found: &Found) -> (Option<Class>, Vec<String>) {
     let class = match text(&found.conf.0).map(|text| parse::parse_class(name, &text)) {
         Ok(Ok(class)) => class,
         Ok(Err(error)) => {
-            complaints.push(format!("{}:{}: {error}", found.conf.0.display(), error.line));
+            complaints.push(format!("{}:{}: {}", found.conf.0.display(), error.line, error.kind));
             return (None, complaints);
         }
         Err(error) => {
@@ -163,7 +163,7 @@ pub(super) fn read(name: &str, found: &Found) -> (Option<Class>, Vec<String>) {
     match text(path).map(|text| parse::apply_override(&class, &text)) {
         Ok(Ok(overridden)) => (Some(overridden), complaints),
         Ok(Err(error)) => {
-            complaints.push(format!("{}:{}: {error}", path.display(), error.line));
+            complaints.push(format!("{}:{}: {}", path.display(), error.line, error.kind));
             (Some(class), complaints)
         }
         Err(error) => {

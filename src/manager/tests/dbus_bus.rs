@@ -1,0 +1,216 @@
+//! Being on a bus, with a real dbus-daemon.
+
+mod dbus_world;
+
+use dbus_world::*;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+const PATH: &str = "/com/ubuntu/Upstart/jobs/job";
+const BUS: (&str, &str) = ("/org/freedesktop/DBus", "org.freedesktop.DBus");
+
+/// A bus whose policy lets anybody do anything, so that init itself must see who calls.
+struct Daemon {
+    child: Child,
+    directory: PathBuf,
+}
+
+impl Daemon {
+    /// None, and a line that says so, if there is no dbus-daemon.
+    fn start(directory: PathBuf) -> Option<Self> {
+        std::fs::create_dir_all(&directory).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&directory, mode).unwrap();
+        let config = directory.join("bus.conf");
+        let text = format!(
+            "<busconfig><type>system</type><listen>unix:path={}/socket</listen><auth>EXTERNAL</auth>\
+             <policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/>\
+             <allow send_type=\"signal\"/><allow receive_type=\"signal\"/><allow eavesdrop=\"true\"/></policy></busconfig>",
+            directory.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = std::process::Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--nopidfile", "--print-address"])
+            .stdout(Stdio::piped())
+            .spawn();
+        let Ok(mut child) = child else {
+            eprintln!("SKIPPED: dbus-daemon is not installed");
+            return None;
+        };
+        // The address is printed when clients can connect.
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        Some(Self { child, directory })
+    }
+
+    fn address(directory: &std::path::Path) -> String {
+        format!("unix:path={}/socket", directory.display())
+    }
+
+    fn client(&self) -> Client {
+        let stream = UnixStream::connect(self.directory.join("socket")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut client = Client::greet(stream);
+        client.destination = Some(BUS.1.into());
+        client.call(BUS.0, BUS.1, "Hello", &()).unwrap();
+        client
+    }
+
+    /// A client that speaks to init.
+    fn client_of_init(&self) -> Client {
+        let mut client = self.client();
+        for _ in 0..2000 {
+            let has_name = client.call(BUS.0, BUS.1, "NameHasOwner", &"com.ubuntu.Upstart").unwrap();
+            if has_name.body().deserialize::<bool>().unwrap() {
+                client.destination = Some("com.ubuntu.Upstart".into());
+                return client;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        panic!("init does not take its name");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A place that goes with the test.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(name: &str) -> Self {
+        Self(std::env::temp_dir().join(format!("stayup-bus-{}-{name}", std::process::id())))
+    }
+
+    fn setup(&self, is_session: bool) -> Setup {
+        Setup { is_session, bus_address: Some(Daemon::address(&self.0)) }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn world(setup: Setup) -> (Running, UnixListener) {
+    let (listener, _) = listener();
+    let world = start(setup, &listener, Remains::default());
+    world.define(service("job"));
+    (world, listener)
+}
+
+#[test]
+fn calls_and_signals_get_lost_on_the_bus() {
+    let place = Place::new("calls");
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    let (world, _listener) = world(place.setup(false));
+    let mut client = daemon.client_of_init();
+    client.destination = Some(BUS.1.into());
+    client.call(BUS.0, BUS.1, "AddMatch", &"type='signal',interface='com.ubuntu.Upstart0_6'").unwrap();
+    client.destination = Some("com.ubuntu.Upstart".into());
+    assert_eq!(object(&client.call(MANAGER, UPSTART, "GetJobByName", &"job").unwrap()), PATH);
+    assert_eq!(object(&client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap()), format!("{PATH}/1"));
+    client.call(MANAGER, UPSTART, "EmitEvent", &("go", vec!["A=1"], true)).unwrap();
+    while client.signal("EventEmitted").body().deserialize::<(String, Vec<String>)>().unwrap().0 != "go" {}
+    // Two callers at once: answers go to whom they belong.
+    let mut other = daemon.client_of_init();
+    let one = client.send(PATH, JOB, "Start", &(vec!["N=2"], true));
+    let two = other.send(PATH, JOB, "Start", &(vec!["N=3"], true));
+    assert_eq!(object(&other.reply(two).unwrap()), format!("{PATH}/3"));
+    assert_eq!(object(&client.reply(one).unwrap()), format!("{PATH}/2"));
+    world.kill();
+}
+
+#[test]
+fn strangers_change_something_over_a_careless_bus() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new("strangers");
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    let (world, _listener) = world(place.setup(false));
+    // The daemon admits only users that exist.
+    as_user(65534, || {
+        let mut client = daemon.client_of_init();
+        assert_eq!(object(&client.call(MANAGER, UPSTART, "GetJobByName", &"job").unwrap()), PATH);
+        for _ in 0..2 {
+            let refused = client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap_err();
+            assert_eq!(refused.0, "com.ubuntu.Upstart0_6.Error.PermissionDenied");
+        }
+    });
+    daemon.client_of_init().call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    world.kill();
+}
+
+#[test]
+fn the_bus_goes_and_comes_back() {
+    let place = Place::new("comes");
+    let (world, _listener) = world(place.setup(false));
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    world.with(|world| world.dbus.reconnect_bus());
+    daemon.client_of_init().call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    drop(daemon);
+    world.wait_until("it is gone", |world| !world.dbus.is_on_bus() && world.held.is_empty());
+    let daemon = Daemon::start(place.0.clone()).unwrap();
+    // By itself, this time.
+    daemon.client_of_init().call(PATH, JOB, "Start", &(vec!["N=2"], true)).unwrap();
+    world.wait_until("it is held", |world| world.held.len() == 1);
+    world.kill();
+}
+
+#[test]
+fn the_name_is_lost_with_the_manager() {
+    let place = Place::new("resume");
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    let (world, listener) = world(place.setup(false));
+    let mut client = daemon.client_of_init();
+    let owner =
+        |daemon: &Daemon| text(&daemon.client().call(BUS.0, BUS.1, "GetNameOwner", &"com.ubuntu.Upstart").unwrap());
+    let before = owner(&daemon);
+    client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    world.wait_until("it is held", |world| world.held.len() == 1);
+    world.die(Death::AfterJournal);
+    let serial = client.send(PATH, JOB, "Start", &(vec!["N=2"], true));
+    let remains = world.corpse();
+    let behind = client.send(PATH, JOB, "Start", &(vec!["N=3"], true));
+    let world = start(place.setup(false), &listener, remains);
+    assert_eq!(object(&client.reply(serial).unwrap()), format!("{PATH}/2"));
+    assert_eq!(object(&client.reply(behind).unwrap()), format!("{PATH}/3"));
+    assert_eq!(owner(&daemon), before);
+    world.kill();
+}
+
+#[test]
+fn a_session_is_told_of_its_bus_later() {
+    let place = Place::new("session");
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    let (world, _listener) = world(Setup::default());
+    let address = Daemon::address(&place.0);
+    world.with(move |world| world.dbus.set_bus_address(address)).unwrap();
+    daemon.client_of_init().call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    assert!(world.with(|world| world.dbus.set_bus_address("tcp:host=x".into())).is_err());
+    world.kill();
+}
+
+#[test]
+fn somebody_else_has_the_name() {
+    let place = Place::new("taken");
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    let mut thief = daemon.client();
+    thief.call(BUS.0, BUS.1, "RequestName", &("com.ubuntu.Upstart", 4_u32)).unwrap();
+    let (world, _listener) = world(place.setup(false));
+    world.wait_until("it is logged", |world| !world.log.is_empty());
+    assert!(!world.with(|world| world.dbus.is_on_bus()));
+    drop(thief);
+    let mut client = daemon.client_of_init();
+    client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    world.kill();
+}

@@ -44,6 +44,6 @@ emit halt
     signal job main TERM
 exit job main TERM
     log job main process (3) killed by TERM signal
+    event stopped JOB=job INSTANCE= RESULT=ok
     event halt
     answer emit halt: ok
-    event stopped JOB=job INSTANCE= RESULT=ok

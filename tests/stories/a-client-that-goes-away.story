@@ -20,8 +20,8 @@ exit job main
     event go
     event starting JOB=next INSTANCE=
     spawn next main
-    event stopped JOB=job INSTANCE= RESULT=ok
     event started JOB=next INSTANCE=
+    event stopped JOB=job INSTANCE= RESULT=ok
 status next
     next start/running, main 2
 stop next

@@ -19,8 +19,8 @@ stop base
 exit last main 1
     log last main process (2) terminated with status 1
     event stopping JOB=last INSTANCE= RESULT=failed PROCESS=main EXIT_STATUS=1
-    event stopping JOB=base INSTANCE= RESULT=ok
     event stopped JOB=last INSTANCE= RESULT=failed PROCESS=main EXIT_STATUS=1
+    event stopping JOB=base INSTANCE= RESULT=ok
     signal base main TERM
 exit base main TERM
     log base main process (1) killed by TERM signal

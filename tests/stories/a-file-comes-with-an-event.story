@@ -7,9 +7,9 @@ emit socket PORT=80 file=s1 no-wait
     answer emit socket PORT=80 file=s1 no-wait: ok
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     release s1
     event socket PORT=80
-    event started JOB=job INSTANCE=
 env job main PORT
     PORT=80
 emit socket PORT=81 file=s2

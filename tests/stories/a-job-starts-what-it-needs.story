@@ -13,8 +13,8 @@ start web
     spawn db main
     spawn db post-start
 exit db post-start
-    event starting JOB=web INSTANCE=
     event started JOB=db INSTANCE=
+    event starting JOB=web INSTANCE=
     spawn web main
     answer start web: web
     event started JOB=web INSTANCE=
@@ -28,7 +28,7 @@ exit web main TERM
     signal db main TERM
 exit db main TERM
     log db main process (1) killed by TERM signal
-    event stopped JOB=web INSTANCE= RESULT=ok
     event stopped JOB=db INSTANCE= RESULT=ok
+    event stopped JOB=web INSTANCE= RESULT=ok
 list
     no instance

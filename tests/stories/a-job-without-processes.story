@@ -5,15 +5,15 @@ job idle
 end
 emit go
     event starting JOB=idle INSTANCE=
+    event started JOB=idle INSTANCE=
     event go
     answer emit go: ok
-    event started JOB=idle INSTANCE=
 status idle
     idle start/running
 emit halt
     event stopping JOB=idle INSTANCE= RESULT=ok
+    event stopped JOB=idle INSTANCE= RESULT=ok
     event halt
     answer emit halt: ok
-    event stopped JOB=idle INSTANCE= RESULT=ok
 status idle
     no instance

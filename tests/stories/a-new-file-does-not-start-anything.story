@@ -13,6 +13,6 @@ list
 emit go
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event go
     answer emit go: ok
-    event started JOB=job INSTANCE=

@@ -7,10 +7,10 @@ end
 emit socket file=s1
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     release s1
     event socket
     answer emit socket file=s1: ok
-    event started JOB=job INSTANCE=
 env job main
     none of them
 exit job main 1

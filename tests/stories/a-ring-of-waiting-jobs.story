@@ -18,8 +18,8 @@ list
     task start/running, main 1
 exit task main
     event stopping JOB=task INSTANCE= RESULT=ok
-    event starting JOB=a INSTANCE=
     event stopped JOB=task INSTANCE= RESULT=ok
+    event starting JOB=a INSTANCE=
     event stopping JOB=a INSTANCE= RESULT=ok
     event stopped JOB=a INSTANCE= RESULT=ok
 list

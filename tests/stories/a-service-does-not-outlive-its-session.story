@@ -18,8 +18,8 @@ end-session
     event starting JOB=late INSTANCE=
     signal job main TERM
     spawn late main
-    event session-end TYPE=logout
     event started JOB=late INSTANCE=
+    event session-end TYPE=logout
     event stopping JOB=late INSTANCE= RESULT=ok
     signal late main TERM
 exit late main TERM

@@ -12,9 +12,9 @@ emit go A=2
     event go A=2
     answer emit go A=2: ok
 exit job post-start
+    event started JOB=job INSTANCE=
     event go
     answer emit go: ok
-    event started JOB=job INSTANCE=
 emit go A=3
     event go A=3
     answer emit go A=3: ok

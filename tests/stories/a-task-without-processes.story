@@ -7,8 +7,8 @@ emit go
     event starting JOB=moment INSTANCE=
     event started JOB=moment INSTANCE=
     event stopping JOB=moment INSTANCE= RESULT=ok
+    event stopped JOB=moment INSTANCE= RESULT=ok
     event go
     answer emit go: ok
-    event stopped JOB=moment INSTANCE= RESULT=ok
 list
     no instance

@@ -12,10 +12,10 @@ emit A no-wait
     answer emit A no-wait: ok
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event A
     event B
     event C
-    event started JOB=job INSTANCE=
 env job main UPSTART_EVENTS
     UPSTART_EVENTS=A B C
 emit X
@@ -23,9 +23,9 @@ emit X
     signal job main TERM
 exit job main TERM
     log job main process (1) killed by TERM signal
+    event stopped JOB=job INSTANCE= RESULT=ok
     event X
     answer emit X: ok
-    event stopped JOB=job INSTANCE= RESULT=ok
 emit B no-wait
     answer emit B no-wait: ok
 emit C no-wait
@@ -35,10 +35,10 @@ list
 emit A
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event A
     answer emit A: ok
     event B
     event C
-    event started JOB=job INSTANCE=
 env job main UPSTART_EVENTS
     UPSTART_EVENTS=A B C

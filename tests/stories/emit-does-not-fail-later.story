@@ -6,9 +6,9 @@ end
 emit go
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event go
     answer emit go: ok
-    event started JOB=job INSTANCE=
 exit job main KILL
     log job main process (1) killed by KILL signal
     event stopping JOB=job INSTANCE= RESULT=failed PROCESS=main EXIT_SIGNAL=KILL

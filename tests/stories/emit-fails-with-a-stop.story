@@ -17,6 +17,6 @@ exit job main TERM
     spawn job post-stop
 exit job post-stop 1
     log job post-stop process (2) terminated with status 1
+    event stopped JOB=job INSTANCE= RESULT=failed PROCESS=post-stop EXIT_STATUS=1
     event go
     answer emit go: error, Event failed
-    event stopped JOB=job INSTANCE= RESULT=failed PROCESS=post-stop EXIT_STATUS=1

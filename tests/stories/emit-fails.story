@@ -22,9 +22,9 @@ exit bad main 1
     event stopped JOB=bad INSTANCE= RESULT=failed PROCESS=main EXIT_STATUS=1
 exit good main
     event stopping JOB=good INSTANCE= RESULT=ok
+    event stopped JOB=good INSTANCE= RESULT=ok
     event go
     answer emit go: error, Event failed
-    event stopped JOB=good INSTANCE= RESULT=ok
 emit go no-wait
     answer emit go no-wait: ok
     event starting JOB=bad INSTANCE=
@@ -39,5 +39,5 @@ exit bad main 1
     event stopped JOB=bad INSTANCE= RESULT=failed PROCESS=main EXIT_STATUS=1
 exit good main
     event stopping JOB=good INSTANCE= RESULT=ok
-    event go
     event stopped JOB=good INSTANCE= RESULT=ok
+    event go

@@ -37,8 +37,8 @@ exit stopped main TERM
     log stopped main process (1) killed by TERM signal
     spawn stopped post-stop
 exit stopped post-stop
+    event stopped JOB=stopped INSTANCE= RESULT=ok
     event go
     answer emit go: ok
-    event stopped JOB=stopped INSTANCE= RESULT=ok
 list
     service start/running, main 2

@@ -31,6 +31,6 @@ exit job post-stop
     event started JOB=after INSTANCE=
 exit after main
     event stopping JOB=after INSTANCE= RESULT=ok
-    event stopped JOB=job INSTANCE= RESULT=ok
     event stopped JOB=after INSTANCE= RESULT=ok
+    event stopped JOB=job INSTANCE= RESULT=ok
     exit 0

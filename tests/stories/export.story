@@ -12,8 +12,8 @@ start job COLOUR=blue
     spawn job main
     answer start job COLOUR=blue: job
     event starting JOB=other INSTANCE=
-    event started JOB=job INSTANCE= COLOUR=blue
     event started JOB=other INSTANCE=
+    event started JOB=job INSTANCE= COLOUR=blue
 status other
     other start/running
 exit job main 1

@@ -18,8 +18,8 @@ env job main X Y UPSTART_EVENTS
     X=1 Y=2 UPSTART_EVENTS=A B
 exit job main
     event stopping JOB=job INSTANCE= RESULT=ok
+    event stopped JOB=job INSTANCE= RESULT=ok
     event A X=1
     answer emit A X=1: ok
     event B Y=2
     answer emit B Y=2: ok
-    event stopped JOB=job INSTANCE= RESULT=ok

@@ -13,9 +13,9 @@ start job N=1
 emit go N=2
     event starting JOB=job INSTANCE=2
     spawn job:2 main
+    event started JOB=job INSTANCE=2
     event go N=2
     answer emit go N=2: ok
-    event started JOB=job INSTANCE=2
 emit go N=2
     event go N=2
     answer emit go N=2: ok
@@ -36,6 +36,6 @@ list
     job:1 stop/killed, main 1
 exit job:1 main TERM
     log job (1) main process (1) killed by TERM signal
+    event stopped JOB=job INSTANCE=1 RESULT=ok
     event halt
     answer emit halt: ok
-    event stopped JOB=job INSTANCE=1 RESULT=ok

@@ -25,8 +25,8 @@ exit job:0 main
     answer start job S=0: job:0
     event starting JOB=ok INSTANCE=
     spawn ok main
-    event stopped JOB=job INSTANCE=0 RESULT=ok
     event started JOB=ok INSTANCE=
+    event stopped JOB=job INSTANCE=0 RESULT=ok
 list
     ok start/running, main 2
 start job S=3
@@ -39,8 +39,8 @@ exit job:3 main 3
     answer start job S=3: error, Job failed to start
     event starting JOB=any INSTANCE=
     spawn any main
-    event stopped JOB=job INSTANCE=3 RESULT=failed PROCESS=main EXIT_STATUS=3
     event started JOB=any INSTANCE=
+    event stopped JOB=job INSTANCE=3 RESULT=failed PROCESS=main EXIT_STATUS=3
 list
     any start/running, main 4
     ok start/running, main 2
@@ -54,8 +54,8 @@ exit job:2 main 2
     answer start job S=2: error, Job failed to start
     event starting JOB=some INSTANCE=
     spawn some main
-    event stopped JOB=job INSTANCE=2 RESULT=failed PROCESS=main EXIT_STATUS=2
     event started JOB=some INSTANCE=
+    event stopped JOB=job INSTANCE=2 RESULT=failed PROCESS=main EXIT_STATUS=2
 list
     any start/running, main 4
     ok start/running, main 2

@@ -10,8 +10,8 @@ end
 start a
     event starting JOB=b INSTANCE=
     spawn b main
-    event starting JOB=a INSTANCE=
     event started JOB=b INSTANCE=
+    event starting JOB=a INSTANCE=
     spawn a main
     answer start a: a
     event started JOB=a INSTANCE=

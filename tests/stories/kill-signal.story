@@ -34,6 +34,6 @@ tick 1000
     signal two main KILL
 exit two main KILL
     log two main process (2) killed by KILL signal
+    event stopped JOB=two INSTANCE= RESULT=ok
     event halt
     answer emit halt: ok
-    event stopped JOB=two INSTANCE= RESULT=ok

@@ -21,7 +21,7 @@ exit job main KILL
     log job main process (1) killed by KILL signal
 exit last main
     event stopping JOB=last INSTANCE= RESULT=ok
-    event stopping JOB=job INSTANCE= RESULT=ok
     event stopped JOB=last INSTANCE= RESULT=ok
+    event stopping JOB=job INSTANCE= RESULT=ok
     answer stop job: ok
     event stopped JOB=job INSTANCE= RESULT=ok

@@ -20,6 +20,6 @@ list
 emit go SIZE=big OTHER=1 COLOUR=red
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event go SIZE=big OTHER=1 COLOUR=red
     answer emit go SIZE=big OTHER=1 COLOUR=red: ok
-    event started JOB=job INSTANCE=

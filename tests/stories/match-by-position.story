@@ -14,6 +14,6 @@ list
 emit go COLOUR=red SIZE=big
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event go COLOUR=red SIZE=big
     answer emit go COLOUR=red SIZE=big: ok
-    event started JOB=job INSTANCE=

@@ -22,23 +22,23 @@ start three KEY=-
     event started JOB=three INSTANCE=
 emit halt X=1
     event stopping JOB=one INSTANCE= RESULT=ok
+    event stopped JOB=one INSTANCE= RESULT=ok
     event halt X=1
     answer emit halt X=1: ok
-    event stopped JOB=one INSTANCE= RESULT=ok
 list
     three start/running
     two start/running
 emit halt X=none
     event stopping JOB=two INSTANCE= RESULT=ok
+    event stopped JOB=two INSTANCE= RESULT=ok
     event halt X=none
     answer emit halt X=none: ok
-    event stopped JOB=two INSTANCE= RESULT=ok
 list
     three start/running
 emit halt X=a-b
     event stopping JOB=three INSTANCE= RESULT=ok
+    event stopped JOB=three INSTANCE= RESULT=ok
     event halt X=a-b
     answer emit halt X=a-b: ok
-    event stopped JOB=three INSTANCE= RESULT=ok
 list
     no instance

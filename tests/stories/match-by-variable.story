@@ -10,14 +10,14 @@ emit add KIND=a DEV=0
     answer emit add KIND=a DEV=0: ok
 emit add KIND=b DEV=1
     event starting JOB=job INSTANCE=1
+    event started JOB=job INSTANCE=1
     event add KIND=b DEV=1
     answer emit add KIND=b DEV=1: ok
-    event started JOB=job INSTANCE=1
 emit add KIND=b DEV=2
     event starting JOB=job INSTANCE=2
+    event started JOB=job INSTANCE=2
     event add KIND=b DEV=2
     answer emit add KIND=b DEV=2: ok
-    event started JOB=job INSTANCE=2
 start job DEV=3
     event starting JOB=job INSTANCE=3
     answer start job DEV=3: job:3
@@ -28,14 +28,14 @@ list
     job:3 start/running
 emit remove DEV=2
     event stopping JOB=job INSTANCE=2 RESULT=ok
+    event stopped JOB=job INSTANCE=2 RESULT=ok
     event remove DEV=2
     answer emit remove DEV=2: ok
-    event stopped JOB=job INSTANCE=2 RESULT=ok
 emit remove DEV=3
     event stopping JOB=job INSTANCE=3 RESULT=ok
+    event stopped JOB=job INSTANCE=3 RESULT=ok
     event remove DEV=3
     answer emit remove DEV=3: ok
-    event stopped JOB=job INSTANCE=3 RESULT=ok
 emit remove DEV=4
     event remove DEV=4
     answer emit remove DEV=4: ok

@@ -10,45 +10,45 @@ job glob
 end
 emit go IF=lo
     event starting JOB=glob INSTANCE=
+    event started JOB=glob INSTANCE=
     event go IF=lo
     answer emit go IF=lo: ok
-    event started JOB=glob INSTANCE=
 list
     glob start/running
 emit reset
     event stopping JOB=glob INSTANCE= RESULT=ok
+    event stopped JOB=glob INSTANCE= RESULT=ok
     event reset
     answer emit reset: ok
-    event stopped JOB=glob INSTANCE= RESULT=ok
 emit go IF=eth0
     event starting JOB=job INSTANCE=job
+    event started JOB=job INSTANCE=job
     event go IF=eth0
     answer emit go IF=eth0: ok
-    event started JOB=job INSTANCE=job
 list
     job:job start/running
 emit reset
     event stopping JOB=job INSTANCE=job RESULT=ok
+    event stopped JOB=job INSTANCE=job RESULT=ok
     event reset
     answer emit reset: ok
-    event stopped JOB=job INSTANCE=job RESULT=ok
 emit go IF=
     event starting JOB=glob INSTANCE=
     event starting JOB=job INSTANCE=job
-    event go IF=
-    answer emit go IF=: ok
     event started JOB=glob INSTANCE=
     event started JOB=job INSTANCE=job
+    event go IF=
+    answer emit go IF=: ok
 list
     glob start/running
     job:job start/running
 emit reset
     event stopping JOB=glob INSTANCE= RESULT=ok
     event stopping JOB=job INSTANCE=job RESULT=ok
-    event reset
-    answer emit reset: ok
     event stopped JOB=glob INSTANCE= RESULT=ok
     event stopped JOB=job INSTANCE=job RESULT=ok
+    event reset
+    answer emit reset: ok
 emit go
     event go
     answer emit go: ok

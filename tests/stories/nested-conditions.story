@@ -11,19 +11,19 @@ emit D
     answer emit A: ok
     event starting JOB=nested INSTANCE=
     spawn nested main
+    event started JOB=nested INSTANCE=
     event C
     answer emit C: ok
     event D
     answer emit D: ok
-    event started JOB=nested INSTANCE=
 emit X
     event stopping JOB=nested INSTANCE= RESULT=ok
     signal nested main TERM
 exit nested main TERM
     log nested main process (1) killed by TERM signal
+    event stopped JOB=nested INSTANCE= RESULT=ok
     event X
     answer emit X: ok
-    event stopped JOB=nested INSTANCE= RESULT=ok
 emit B no-wait
     answer emit B no-wait: ok
 status nested

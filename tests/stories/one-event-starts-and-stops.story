@@ -7,9 +7,9 @@ end
 emit flip
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event flip
     answer emit flip: ok
-    event started JOB=job INSTANCE=
 emit flip
     event stopping JOB=job INSTANCE= RESULT=ok
     signal job main TERM
@@ -17,8 +17,8 @@ exit job main TERM
     log job main process (1) killed by TERM signal
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event flip
     answer emit flip: ok
-    event started JOB=job INSTANCE=
 status job
     job start/running, main 2

@@ -43,8 +43,8 @@ start web
     state other post-stopping
     state other post-stop
     state other waiting
-    event started JOB=web INSTANCE=
     event stopped JOB=other INSTANCE= RESULT=ok
+    event started JOB=web INSTANCE=
 exit web main KILL
     log web main process (1) killed by KILL signal
     log web main process ended, respawning
@@ -87,7 +87,7 @@ exit web main KILL
     state other post-stopping
     state other post-stop
     state other waiting
-    event started JOB=web INSTANCE=
     event stopped JOB=other INSTANCE= RESULT=ok
+    event started JOB=web INSTANCE=
 status web
     web start/running, main 2

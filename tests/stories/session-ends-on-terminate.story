@@ -42,8 +42,8 @@ exit one post-stop
     event stopped JOB=one INSTANCE= RESULT=ok
 exit end main
     event stopping JOB=end INSTANCE= RESULT=ok
-    event session-end TYPE=shutdown
     event stopped JOB=end INSTANCE= RESULT=ok
+    event session-end TYPE=shutdown
 exit two main TERM
     log two main process (2) killed by TERM signal
     event stopped JOB=two INSTANCE= RESULT=ok

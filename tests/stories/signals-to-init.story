@@ -7,8 +7,8 @@ signal INT
     event starting JOB=cad INSTANCE=
     event started JOB=cad INSTANCE=
     event stopping JOB=cad INSTANCE= RESULT=ok
-    event control-alt-delete
     event stopped JOB=cad INSTANCE= RESULT=ok
+    event control-alt-delete
 signal WINCH
     event keyboard-request
 signal PWR

@@ -20,8 +20,8 @@ start job
     answer stop job: ok
 exit last main
     event stopping JOB=last INSTANCE= RESULT=ok
-    event stopping JOB=job INSTANCE= RESULT=ok
     event stopped JOB=last INSTANCE= RESULT=ok
+    event stopping JOB=job INSTANCE= RESULT=ok
     signal job main TERM
 exit job main TERM
     log job main process (1) killed by TERM signal

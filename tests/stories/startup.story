@@ -10,8 +10,8 @@ startup
     event started JOB=job INSTANCE=
 exit job main
     event stopping JOB=job INSTANCE= RESULT=ok
-    event startup
     event stopped JOB=job INSTANCE= RESULT=ok
+    event startup
 startup
 crash
 come back

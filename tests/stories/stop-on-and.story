@@ -14,11 +14,11 @@ emit B
     signal job main TERM
 exit job main TERM
     log job main process (1) killed by TERM signal
+    event stopped JOB=job INSTANCE= RESULT=ok
     event A
     answer emit A: ok
     event B
     answer emit B: ok
-    event stopped JOB=job INSTANCE= RESULT=ok
 start job
     event starting JOB=job INSTANCE=
     spawn job main

@@ -17,8 +17,8 @@ status job
     job stop/starting
 exit before main
     event stopping JOB=before INSTANCE= RESULT=ok
-    event starting JOB=job INSTANCE=
     event stopped JOB=before INSTANCE= RESULT=ok
+    event starting JOB=job INSTANCE=
     event stopping JOB=job INSTANCE= RESULT=ok
     answer stop job: ok
     event stopped JOB=job INSTANCE= RESULT=ok

@@ -13,10 +13,10 @@ emit B X=b Y=b no-wait
 emit A X=a W=a
     event starting JOB=job INSTANCE=
     spawn job main
+    event started JOB=job INSTANCE=
     event A X=a W=a
     answer emit A X=a W=a: ok
     event B X=b Y=b
-    event started JOB=job INSTANCE=
 env job main W X Y Z UPSTART_EVENTS UPSTART_JOB UPSTART_INSTANCE
     X=b Y=b Z=default W=a UPSTART_EVENTS=A B UPSTART_JOB=job UPSTART_INSTANCE=
 emit C W=c

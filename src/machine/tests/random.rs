@@ -257,7 +257,7 @@ fn play(jobs: &[String], acts: Vec<Act>, is_session: bool) -> World {
 
 /// Few, as a matter of course; `PROPTEST_CASES` asks for more.
 fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(40)
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
 }
 
 proptest! {

@@ -57,7 +57,7 @@ fn a_journal_cut_anywhere_loses_no_process() {
 fn a_journal_with_a_hole_loses_no_process() {
     for story in story::all().iter().filter(|story| !story.is_endless()) {
         let world = story.live(None).world;
-        for hole in 0..world.journal.len() {
+        for hole in (0..world.journal.len()).step_by(2) {
             let mut frames = world.journal.clone();
             frames.remove(hole);
             let (state, outcome) = come_back(&frames, &world);
@@ -70,7 +70,7 @@ fn a_journal_with_a_hole_loses_no_process() {
 fn a_checkpoint_is_as_good_as_all_that_came_before() {
     for story in story::all().iter().filter(|story| !story.is_endless()) {
         let world = story.live(None).world;
-        for at in 0..world.journal.len() {
+        for at in (0..world.journal.len()).step_by(3) {
             let mut state: State = decode(&encode(&replay(&world.journal[..at])));
             state.reindex();
             for change in world.journal[at..].iter().flatten() {

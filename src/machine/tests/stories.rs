@@ -60,14 +60,14 @@ fn crash_stories(crashes: impl Fn(&World) -> Vec<Crash>) {
 /// A crash of each turn at each stage that makes a difference: half of one effect is none of it.
 fn each_turn(world: &World, times: usize, stages: &[Stage]) -> Vec<Crash> {
     let mut crashes = Vec::new();
-    for (turn, effects) in world.effects.iter().enumerate() {
+    for (turn, effects) in &world.notable {
         let makes_a_difference = |stage: &&Stage| match stage {
             Stage::Decided | Stage::Journaled => true,
             Stage::HalfPerformed => *effects > 1,
             Stage::Performed => *effects > 0,
         };
         let stages = stages.iter().filter(makes_a_difference);
-        crashes.extend(stages.map(|stage| Crash { turn: Some(turn), stage: *stage, times }));
+        crashes.extend(stages.map(|stage| Crash { turn: Some(*turn), stage: *stage, times }));
     }
     crashes
 }

@@ -1,11 +1,11 @@
 //! What the lines of a story do.
 
-use machine::class::ConsoleKind;
+use machine::class::{Class, ConsoleKind};
 use machine::effect::{Caller, Priority};
 use machine::input::{Call, InitSignal, Input, Settings};
 use machine::job::{Cause, ProcessKind};
+use machine::signals;
 use machine::spawn::{Program, describe, label};
-use machine::{parse, signals};
 
 use crate::world::{Crash, World, print};
 
@@ -49,10 +49,8 @@ impl Stage {
         self.world.get_or_insert_with(|| World::new(settings(&[]), crash))
     }
 
-    pub(super) fn define(&mut self, name: &str, text: &str) -> Done {
-        let class = parse::parse_class(name, text.as_bytes()).map_err(|error| format!("{error:?}"))?;
-        self.world().feed(Input::Define(Box::new(class)));
-        Ok(())
+    pub(super) fn define(&mut self, class: &Class) {
+        self.world().feed(Input::Define(Box::new(class.clone())));
     }
 
     pub(super) fn act(&mut self, text: &str) -> Done {

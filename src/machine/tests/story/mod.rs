@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
+use machine::class::Class;
+use machine::parse::parse_class;
+
 use crate::world::{Crash, World};
 
 /// A story, as it is written.
@@ -21,8 +24,8 @@ pub(crate) struct Story {
 enum Step {
     /// A comment or an empty line.
     Remark(String),
-    /// A job file: name and text.
-    Job { name: String, text: String, expected: Vec<String>, line: usize },
+    /// A job file, with its text.
+    Job { class: Box<Class>, text: String, expected: Vec<String>, line: usize },
     /// An input or a question, with the lines that must follow.
     Act { text: String, expected: Vec<String>, line: usize },
 }
@@ -67,8 +70,11 @@ impl Story {
                 }
             } else if let Some(name) = line.strip_prefix("job ") {
                 let body: Vec<&str> = lines.by_ref().map(|(_, line)| line).take_while(|line| *line != "end").collect();
-                let text = body.iter().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
-                steps.push(Step::Job { name: name.into(), text, expected: Vec::new(), line: at + 1 });
+                let text: String =
+                    body.iter().map(|line| format!("{}\n", line.strip_prefix("  ").unwrap_or(line))).collect();
+                let class = parse_class(name, text.as_bytes());
+                let class = class.unwrap_or_else(|error| panic!("{}:{}: {error:?}", path.display(), at + 1));
+                steps.push(Step::Job { class: Box::new(class), text, expected: Vec::new(), line: at + 1 });
             } else {
                 steps.push(Step::Act { text: line.into(), expected: Vec::new(), line: at + 1 });
             }
@@ -97,13 +103,13 @@ impl Story {
                     text.push('\n');
                     continue;
                 }
-                Step::Job { name, text: job, expected, line } => {
-                    let _ = writeln!(text, "job {name}");
+                Step::Job { class, text: job, expected, line } => {
+                    let _ = writeln!(text, "job {}", class.name);
                     for line in job.lines() {
                         let _ = writeln!(text, "{}{line}", if line.is_empty() { "" } else { "  " });
                     }
                     text.push_str("end\n");
-                    stage.define(name, job).unwrap_or_else(|why| panic!("{}:{line}: {why}", self.path.display()));
+                    stage.define(class);
                     (expected, line)
                 }
                 Step::Act { text: act, expected, line } => {

@@ -74,8 +74,9 @@ pub(crate) struct World {
     pub has_ended: bool,
     /// Turns begun.
     pub turns: usize,
-    /// How many effects each turn had that was taken.
-    pub effects: Vec<usize>,
+    /// Turns at which a crash is worth a test, with their number of effects. Where only the outbox was emptied a crash is
+    /// the same as at the end of the turn before.
+    pub notable: Vec<(usize, usize)>,
     settings: Settings,
     startup: Option<Input>,
     inbox: VecDeque<Input>,
@@ -102,7 +103,7 @@ impl World {
             is_away: false,
             has_ended: false,
             turns: 0,
-            effects: Vec::new(),
+            notable: Vec::new(),
             settings,
             startup: None,
             inbox: VecDeque::new(),
@@ -175,15 +176,17 @@ impl World {
     fn take(&mut self, input: Input) {
         let number = self.turns;
         self.turns += 1;
-        if let Input::Call(caller, Call::Emit { file: Some(file), .. }) = &input {
-            if !self.state.was_taken(caller) {
-                self.files_held.push(file.clone());
-            }
+        if let Input::Call(caller, Call::Emit { file: Some(file), .. }) = &input
+            && !self.state.was_taken(caller)
+        {
+            self.files_held.push(file.clone());
         }
         let is_hit = |crash: &Crash| crash.turn.map_or_else(|| self.is_news(&input), |turn| turn == number);
         let crash = self.crash.filter(|crash| !self.is_recovering && is_hit(crash));
         let Some(crash) = crash else {
+            let is_notable = !matches!(input, Input::Performed(_));
             let outcome = self.turn(input);
+            self.notable.extend(is_notable.then_some((number, outcome.effects.len())));
             self.perform(outcome.effects);
             return;
         };
@@ -215,7 +218,6 @@ impl World {
         if self.is_checked {
             self.check(&outcome);
         }
-        self.effects.push(outcome.effects.len());
         outcome
     }
 

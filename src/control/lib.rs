@@ -2,12 +2,14 @@
 //! system down.
 //!
 //! Everything here is a client. It knows the D-Bus contract and the texts that scripts read; it must never know how
-//! an init works inside. The bridges build on [`bus`] and [`remote`].
+//! an init works inside. The bridges build on [`bus`] and [`remote`]. [`checkconf`] alone asks no init: it reads job files
+//! with the parser of `machine`, so that what it says is what init will say.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod address;
 pub mod bus;
+pub mod checkconf;
 pub mod clock;
 pub mod condition;
 pub mod glob;

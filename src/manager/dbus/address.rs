@@ -32,6 +32,12 @@ fn socket(address: &str) -> Option<UnixAddr> {
     })
 }
 
+/// A socket as people write it: its path, or its abstract name.
+pub(super) fn text(address: &UnixAddr) -> String {
+    let path = address.path().map(|path| path.display().to_string());
+    path.or_else(|| address.as_abstract().map(|name| String::from_utf8_lossy(name).into_owned())).unwrap_or_default()
+}
+
 fn made(address: Result<UnixAddr, Errno>) -> Option<UnixAddr> {
     address.ok()
 }

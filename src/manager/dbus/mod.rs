@@ -165,6 +165,8 @@ pub enum ControlError {
     CGroupManagerNotAvailable(String),
     /// The address is none that can be connected to.
     BadAddress(String),
+    /// Nobody listens there: the socket, and why it cannot be connected to.
+    Unreachable(String, nix::errno::Errno),
 }
 
 impl std::fmt::Display for ControlError {
@@ -172,6 +174,7 @@ impl std::fmt::Display for ControlError {
         match self {
             Self::CGroupManagerNotAvailable(address) => write!(f, "There is no cgroup manager at {address}"),
             Self::BadAddress(address) => write!(f, "Not an address of a socket on this machine: {address}"),
+            Self::Unreachable(socket, errno) => write!(f, "Failed to connect to socket {socket}: {}", errno.desc()),
         }
     }
 }
@@ -183,6 +186,7 @@ impl From<&ControlError> for Refusal {
         let name = match error {
             ControlError::CGroupManagerNotAvailable(_) => "com.ubuntu.Upstart0_6.Error.CGroupManagerNotAvailable",
             ControlError::BadAddress(_) => "org.freedesktop.DBus.Error.InvalidArgs",
+            ControlError::Unreachable(..) => "org.freedesktop.DBus.Error.NoServer",
         };
         Self { name, text: error.to_string() }
     }
@@ -419,10 +423,19 @@ impl Dbus {
     /// Leaves the bus that init is on, if it is another one, and connects to this one.
     ///
     /// # Errors
-    /// When the address names no socket on this machine.
+    /// When the address names no socket on this machine, or nobody listens there.
     pub fn set_bus_address(&mut self, address: String) -> Result<(), ControlError> {
-        if address::sockets(&address).is_empty() {
-            return Err(ControlError::BadAddress(address));
+        let mut unreachable = ControlError::BadAddress(address.clone());
+        let is_reachable = address::sockets(&address).iter().any(|socket| match socket::connect(socket) {
+            Ok(_) => true,
+            Err(error) => {
+                let errno = nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0));
+                unreachable = ControlError::Unreachable(address::text(socket), errno);
+                false
+            }
+        });
+        if !is_reachable {
+            return Err(unreachable);
         }
         if let Some(number) = self.bus.change(address)
             && let Some(connection) = self.connections.remove(&number)

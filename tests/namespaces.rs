@@ -16,7 +16,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 use std::ffi::{CString, c_int};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 use std::ptr::{null, null_mut};
@@ -110,11 +110,17 @@ impl Drop for Shared {
     }
 }
 
-/// Starts `command` as process 1 of a new machine. Gives the holder, and the pid of process 1 as seen from here.
-pub(crate) fn start(mut command: Command, acts: Vec<Act>, as_root: bool) -> Result<(Child, i32), StartError> {
+/// Starts `command` as process 1 of a new machine, in the namespaces `joined` and otherwise in its own. Gives the holder, and
+/// the pid of process 1 as seen from here.
+pub(crate) fn start(
+    mut command: Command,
+    acts: Vec<Act>,
+    as_root: bool,
+    joined: Vec<OwnedFd>,
+) -> Result<(Child, i32), StartError> {
     let failure = |step: &str, source| StartError { step: step.to_owned(), is_namespace: false, source };
     let shared = std::sync::Arc::new(Shared::new().map_err(|error| failure("map a page", error))?);
-    let maps = (!as_root).then(|| {
+    let maps = (!as_root && joined.is_empty()).then(|| {
         let map = |id: u32| format!("0 {id} 1").into_bytes();
         // SAFETY: these cannot fail.
         unsafe { [map(libc::getuid()), map(libc::getgid())] }
@@ -124,7 +130,7 @@ pub(crate) fn start(mut command: Command, acts: Vec<Act>, as_root: bool) -> Resu
     let parent = std::process::id().cast_signed();
     // SAFETY: system calls only, on memory prepared here.
     unsafe {
-        command.pre_exec(move || become_first(child_shared.get(), &child_acts, maps.as_ref(), parent));
+        command.pre_exec(move || become_first(child_shared.get(), &child_acts, maps.as_ref(), &joined, parent));
     }
     let holder = command.spawn().map_err(|source| {
         let reached = shared.get().step.load(Ordering::Relaxed);
@@ -145,14 +151,23 @@ pub(crate) fn start(mut command: Command, acts: Vec<Act>, as_root: bool) -> Resu
     Ok((holder, shared.get().pid.load(Ordering::Relaxed)))
 }
 
-fn become_first(progress: &Progress, acts: &[Act], maps: Option<&[Vec<u8>; 2]>, parent: i32) -> io::Result<()> {
+fn become_first(
+    progress: &Progress,
+    acts: &[Act],
+    maps: Option<&[Vec<u8>; 2]>,
+    joined: &[OwnedFd],
+    parent: i32,
+) -> io::Result<()> {
     die_with(parent)?;
     progress.step.store(STEP_UNSHARE, Ordering::Relaxed);
-    let mut flags = CloneFlags::CLONE_NEWNS
-        | CloneFlags::CLONE_NEWPID
-        | CloneFlags::CLONE_NEWNET
-        | CloneFlags::CLONE_NEWUTS
-        | CloneFlags::CLONE_NEWIPC;
+    let mut flags =
+        CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWIPC;
+    for namespace in joined {
+        setns(namespace.as_fd(), CloneFlags::empty())?;
+    }
+    if joined.is_empty() {
+        flags |= CloneFlags::CLONE_NEWNET;
+    }
     if maps.is_some() {
         flags |= CloneFlags::CLONE_NEWUSER;
     }
@@ -175,7 +190,9 @@ fn become_first(progress: &Progress, acts: &[Act], maps: Option<&[Vec<u8>; 2]>, 
         perform(act)?;
     }
     progress.step.store(STEP_ACTS + acts.len(), Ordering::Relaxed);
-    raise_loopback()?;
+    if joined.is_empty() {
+        raise_loopback()?;
+    }
     nix::unistd::chdir(c"/")?;
     Ok(())
 }
@@ -291,15 +308,13 @@ fn raise_loopback() -> io::Result<()> {
 }
 
 /// Has `command` run in the machine of these namespaces, as this user of it.
-pub(crate) fn enter(command: &mut Command, namespaces: &[OwnedFd], user: u32) -> io::Result<()> {
-    let copies = namespaces.iter().map(OwnedFd::try_clone).collect::<io::Result<Vec<_>>>()?;
+pub(crate) fn enter(command: &mut Command, namespaces: Vec<OwnedFd>, user: u32) {
     let parent = std::process::id().cast_signed();
     // SAFETY: system calls only, on memory prepared here.
     unsafe {
         command.pre_exec(move || {
             die_with(parent)?;
-            for namespace in &copies {
-                debug_assert!(namespace.as_raw_fd() > 2);
+            for namespace in &namespaces {
                 setns(namespace.as_fd(), CloneFlags::empty())?;
             }
             die_with(parent)?;
@@ -315,5 +330,4 @@ pub(crate) fn enter(command: &mut Command, namespaces: &[OwnedFd], user: u32) ->
             Ok(())
         });
     }
-    Ok(())
 }

@@ -53,6 +53,7 @@ pub struct Setup {
     acts: Vec<Act>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    joined: Vec<OwnedFd>,
 }
 
 impl Default for Setup {
@@ -65,7 +66,7 @@ impl Setup {
     /// A machine with the programs, an empty `/run` and `/var/log`, and a directory of jobs without a job.
     #[must_use]
     pub fn new() -> Self {
-        let mut setup = Self { acts: Vec::new(), arguments: Vec::new(), environment: Vec::new() };
+        let mut setup = Self { acts: Vec::new(), arguments: Vec::new(), environment: Vec::new(), joined: Vec::new() };
         let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
         let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         setup.act_mount("none", "/", None, private, None);
@@ -145,6 +146,13 @@ impl Setup {
         self
     }
 
+    /// In the network of another machine, rather than in one of its own.
+    #[must_use]
+    pub fn network_of(mut self, world: &World) -> Self {
+        self.joined = world.namespaces(&["user", "net"]);
+        self
+    }
+
     /// Starts `init` as process 1.
     ///
     /// # Errors
@@ -160,12 +168,10 @@ impl Setup {
         command.stdin(Stdio::null()).stdout(printed.try_clone().expect("descriptor"));
         command.stderr(printed.try_clone().expect("descriptor"));
         let is_root = geteuid().is_root();
-        let (holder, init) = namespaces::start(command, self.acts, is_root)?;
-        let kinds: &[&str] =
-            if is_root { &["mnt", "pid", "net", "uts", "ipc"] } else { &["user", "mnt", "pid", "net", "uts", "ipc"] };
-        let open = |kind: &&str| File::open(format!("/proc/{init}/ns/{kind}")).map(OwnedFd::from);
-        let namespaces = kinds.iter().map(open).collect::<io::Result<Vec<_>>>();
-        let namespaces = namespaces.expect("process 1 is ours to look at");
+        let (holder, init) = namespaces::start(command, self.acts, is_root, self.joined)?;
+        let kinds = ["user", "mnt", "pid", "net", "uts", "ipc"].into_iter().skip(usize::from(is_root));
+        let open = |kind| File::open(format!("/proc/{init}/ns/{kind}")).map(|file| (kind, OwnedFd::from(file)));
+        let namespaces = kinds.map(open).collect::<io::Result<Vec<_>>>().expect("process 1 is ours to look at");
         Ok(World { holder, init, namespaces, printed })
     }
 
@@ -205,7 +211,7 @@ fn search_path() -> String {
 pub struct World {
     holder: Child,
     init: i32,
-    namespaces: Vec<OwnedFd>,
+    namespaces: Vec<(&'static str, OwnedFd)>,
     printed: File,
 }
 
@@ -273,11 +279,17 @@ impl World {
         self.command_as(program, user())
     }
 
+    /// Copies of those of these namespaces that are the machine's own.
+    fn namespaces(&self, kinds: &[&str]) -> Vec<OwnedFd> {
+        let wanted = self.namespaces.iter().filter(|(kind, _)| kinds.contains(kind));
+        wanted.map(|(_, namespace)| namespace.try_clone().expect("descriptors")).collect()
+    }
+
     fn command_as(&self, program: &str, user: u32) -> Command {
         let program = if program.contains('/') { program.to_owned() } else { format!("{PROGRAMS}/{program}") };
         let mut command = Command::new(program);
         command.env_clear().env("PATH", search_path()).stdin(Stdio::null());
-        namespaces::enter(&mut command, &self.namespaces, user).expect("descriptors");
+        namespaces::enter(&mut command, self.namespaces(&["user", "mnt", "pid", "net", "uts", "ipc"]), user);
         command
     }
 

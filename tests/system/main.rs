@@ -1,5 +1,13 @@
 //! The whole system, for real: `init` as process 1 of a machine of its own, real kills, real clients.
 //!
 //! Each module is one fear.
+#![allow(clippy::unwrap_used)]
 
+mod answers;
+mod bus;
+mod command_lines;
+mod damage;
+mod kills;
+mod neighbours;
 mod rig;
+mod story;

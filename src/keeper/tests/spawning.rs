@@ -12,6 +12,8 @@ crate::tests!(
     asking_twice_starts_once,
     every_failing_stage_is_named,
     failing_stages_of_an_ordinary_user,
+    attributes_take_effect,
+    a_process_starts_in_its_cgroup,
     nothing_is_inherited,
     descriptors_land_where_asked,
     large_requests_arrive,
@@ -149,6 +151,77 @@ fn failing_stages_of_an_ordinary_user() {
         (SpawnRequest { limits: vec![(nix::libc::RLIMIT_NICE, 10, 20)], ..sound() }, Stage::Limit(13), Errno::EPERM),
     ];
     refused(requests, uid);
+}
+
+/// What a request's process prints, started by this manager.
+fn printed(
+    manager: &mut crate::world::Manager,
+    mut asked: SpawnRequest,
+    more: &[std::os::fd::BorrowedFd<'_>],
+) -> String {
+    let (mut reader, writer) = std::io::pipe().expect("pipe");
+    asked.console = Console::Log(0);
+    let ticket = asked.ticket;
+    manager.spawn_with(asked, &[&[writer.as_fd()], more].concat());
+    drop(writer);
+    manager.spawned(ticket);
+    manager.exited(ticket);
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("printed");
+    text
+}
+
+fn attributes_take_effect() {
+    let world = World::new();
+    let (mut manager, _) = world.ready();
+    let script = "pwd; umask; nice; ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj; id -u; id -g; id -G";
+    let is_root = nix::unistd::geteuid().is_root();
+    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    let (uid, gid) = if is_root { (1234, 2345) } else { (uid, gid) };
+    let asked = SpawnRequest {
+        working_directory: Some(b"/usr".to_vec()),
+        umask: 0o026,
+        nice: Some(5),
+        limits: vec![(nix::libc::RLIMIT_NOFILE, 100, 200)],
+        oom_score_adj: Some(321),
+        identity: Some(Identity { gid: Some(gid), groups: is_root.then(|| vec![7, 8]), uid: Some(uid) }),
+        ..request(1, &["sh", "-c", script])
+    };
+    let text = printed(&mut manager, asked, &[]);
+    let lines: Vec<&str> = text.lines().collect();
+    let (uid, gid) = (uid.to_string(), gid.to_string());
+    assert_eq!(lines[..8], ["/usr", "0026", "5", "100", "200", "321", uid.as_str(), gid.as_str()]);
+    if is_root {
+        assert_eq!(lines[8], "2345 7 8");
+        let asked = SpawnRequest { chroot: Some(b"/usr".to_vec()), ..request(2, &["/bin/true"]) };
+        // There is a program, but perhaps no loader for it in there.
+        manager.spawn(SpawnRequest { working_directory: Some(b"/nonexistent".to_vec()), ..asked });
+        assert_eq!(manager.failed(2), (Stage::WorkingDirectory, Errno::ENOENT as i32));
+    }
+}
+
+fn a_process_starts_in_its_cgroup() {
+    let mounts = std::fs::read_to_string("/proc/mounts").expect("mounts");
+    let root = mounts.lines().find_map(|line| line.split(' ').nth(1).filter(|_| line.contains(" cgroup2 ")));
+    let name = format!("stayup-test-{}", std::process::id());
+    let Some(group) = root.map(|root| std::path::Path::new(root).join(&name)) else {
+        return println!("  skipped: no cgroup v2 here");
+    };
+    if std::fs::create_dir(&group).is_err() {
+        return println!("  skipped: no right to make a cgroup here");
+    }
+    {
+        let world = World::new();
+        let (mut manager, _) = world.ready();
+        let directory = std::fs::File::open(&group).expect("cgroup");
+        let asked = SpawnRequest { cgroup: Some(1), ..request(1, &["cat", "/proc/self/cgroup"]) };
+        let text = printed(&mut manager, asked, &[directory.as_fd()]);
+        assert!(text.lines().any(|line| line == format!("0::/{name}")), "{text}");
+        let wrong = std::fs::File::open("/").expect("a directory");
+        manager.spawn_with(SpawnRequest { cgroup: Some(0), ..request(2, &["true"]) }, &[wrong.as_fd()]);
+        assert_eq!(manager.failed(2), (Stage::Clone, Errno::EBADF as i32));
+    }
+    std::fs::remove_dir(&group).expect("an empty cgroup");
 }
 
 fn is_reachable_for_all(path: &std::path::Path) -> bool {

@@ -82,6 +82,8 @@ pub(crate) struct Start {
     pub(crate) instead: Option<Vec<String>>,
     /// Another path of the keeper.
     pub(crate) program: Option<PathBuf>,
+    /// Its standard error.
+    pub(crate) errors: Option<OwnedFd>,
 }
 
 impl World {
@@ -117,6 +119,9 @@ impl World {
         command.envs(start.environment.iter().map(|(key, value)| (key, value)));
         if std::env::var_os("STAYUP_TEST_VERBOSE").is_none() {
             command.stderr(std::fs::File::create(directory.join("stderr")).expect("stderr"));
+        }
+        if let Some(errors) = start.errors {
+            command.stderr(errors);
         }
         if let Some(uid) = start.uid {
             use std::os::unix::process::CommandExt as _;

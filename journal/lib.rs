@@ -43,7 +43,7 @@ pub use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use storage::file::FileStorage;
 pub use storage::memory::{Fault, FaultEffect, MemoryStorage, Operation};
 pub use storage::{QUARANTINE, Storage};
-pub use verify::verify;
+pub use verify::{verify, verify_within};
 
 /// Version of the format that this code writes, and the newest one it reads.
 pub const FORMAT_VERSION: u16 = 1;

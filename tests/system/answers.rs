@@ -8,10 +8,10 @@ const GATE: &str = "while [ ! -e /run/test/$UPSTART_JOB ]; do sleep 0.01; done";
 
 fn machine() -> Option<World> {
     let world = Setup::new()
-        .job("starts", &format!("pre-start exec {GATE}\nexec sleep infinity\n"))
+        .job("starts", &format!("pre-start script\n{GATE}\nend script\nexec sleep infinity\n"))
         .job("fails", &format!("pre-start script\n{GATE}\nexit 3\nend script\nexec sleep infinity\n"))
-        .job("stops", &format!("exec sleep infinity\npost-stop exec {GATE}\n"))
-        .job("works", &format!("start on work\ntask\nexec {GATE}\n"))
+        .job("stops", &format!("exec sleep infinity\npost-stop script\n{GATE}\nend script\n"))
+        .job("works", &format!("start on work\ntask\nscript\n{GATE}\nend script\n"))
         .job("spoils", &format!("start on spoil\ntask\nscript\n{GATE}\nexit 1\nend script\n"))
         .start_or_skip()?;
     world.await_init();

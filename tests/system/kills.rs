@@ -12,7 +12,7 @@ const KILLS: usize = 50;
 fn setup() -> Setup {
     Setup::new()
         .job("service", "instance $ID\nscript\n  echo \"$ID $$\" >> /run/test/services\n  exec sleep infinity\nend script\n")
-        .job("task", "instance $ID\ntask\nscript\n  echo \"$ID\" >> /run/test/tasks\n  exit $STATUS\nend script\n")
+        .job("task", "instance $ID\nexport ID\ntask\nscript\n  echo \"$ID\" >> /run/test/tasks\n  exit $STATUS\nend script\n")
         .job(
             "told",
             "instance $ID\nstart on stopped task\ntask\nexec echo \"$ID $RESULT $PROCESS $EXIT_STATUS\" >> /run/test/told\n",

@@ -7,6 +7,7 @@
 pub mod codec;
 pub mod conf;
 pub mod dbus;
+pub mod image;
 pub mod init;
 pub mod link;
 pub mod mounts;

@@ -80,11 +80,16 @@ impl Bus {
         self.delay = DELAY.0;
     }
 
-    /// Goes on with the connection of an earlier manager.
-    pub(super) fn resume(&mut self, number: u64, unique: String, address: Option<String>) {
-        self.connection = Some(number);
+    /// Goes on with the connection of an earlier manager. Returns another one that it had, if it was about to change.
+    pub(super) fn resume(&mut self, number: u64, unique: String, address: Option<String>) -> Option<u64> {
         self.unique = unique;
         self.address = self.address.take().or(address);
+        self.connection.replace(number)
+    }
+
+    /// Whether this is the connection that counts.
+    pub(super) fn is_on(&self, number: u64) -> bool {
+        self.connection.is_none_or(|current| current == number)
     }
 
     /// Another bus is to be used. Returns the connection to the old one.
@@ -212,9 +217,7 @@ impl Dbus {
                     self.bus.remember(name, uid);
                     self.wake_bus();
                 }
-                if self.bus.asked.is_empty() {
-                    connection.deadline = None;
-                }
+                connection.deadline = (!self.bus.asked.is_empty()).then(|| Instant::now() + ASKING);
             }
             _ => {}
         }

@@ -84,8 +84,10 @@ enum Inbox {
 
 #[derive(Debug)]
 struct Gathering {
-    /// Length of the whole message, in bytes.
-    total: usize,
+    /// How much of the message is still to come, in bytes.
+    left: usize,
+    /// It is longer than anything init reads; only its end is of interest.
+    is_unwanted: bool,
     bytes: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
@@ -165,12 +167,15 @@ pub(super) struct Connection {
 /// Messages on their way out.
 #[derive(Debug, Default)]
 struct Outbox {
-    /// With the number of the announcement each one answers for; 0 for none.
-    queue: VecDeque<(u64, Message)>,
-    /// Length of all of them.
-    bytes: usize,
+    queue: VecDeque<Message>,
+    /// What they cost, in bytes.
+    cost: usize,
     /// So much of the first one is out.
     sent: usize,
+    /// How many messages are out since the beginning.
+    gone: u64,
+    /// Replies among them: which message since the beginning, and the announcement it answers for.
+    replies: VecDeque<(u64, u64)>,
 }
 
 impl Connection {
@@ -232,7 +237,7 @@ impl Connection {
         let is_between = !matches!(self.inbox, Inbox::Gathering(_))
             && !matches!(self.inbox, Inbox::Handed { in_socket: 0, .. } | Inbox::Parked { in_socket: 0, .. })
             && self.outbox.sent == 0
-            && self.outbox.queue.front().is_none_or(|(_, message)| message.data().len() <= socket::ATOMIC_BYTES);
+            && self.outbox.queue.front().is_none_or(|message| message.data().len() <= socket::ATOMIC_BYTES);
         let has_name = !self.name.is_empty() && self.name.len() <= NAME_MAX_BYTES;
         self.is_open() && has_name && self.hold != Hold::Held && self.is_free(visit) && is_between
     }
@@ -266,10 +271,10 @@ impl Connection {
                 return Err(End::Closed);
             }
             let Some(start) = scratch[..seen.bytes].first_chunk() else { return Ok(self.wait_for_more()) };
-            let total = self.check_length(start)?;
+            let total = wire::length(start).ok_or(End::Misbehaved("it sent what is no D-Bus message"))?;
             let is_late = matches!(self.inbox, Inbox::Incomplete { is_late: true });
             if total > LOOK_BYTES || (is_late && seen.bytes < total) {
-                self.begin_gathering(total);
+                self.begin_gathering(total)?;
                 return self.gather(scratch, visit);
             }
             if seen.bytes >= total {
@@ -285,12 +290,6 @@ impl Connection {
         }
     }
 
-    fn check_length(&self, start: &[u8; wire::FIXED_BYTES]) -> Result<usize, End> {
-        let total = wire::length(start).ok_or(End::Misbehaved("it sent what is no D-Bus message"))?;
-        let limit = if self.is_trusted() { wire::PRIVILEGED_BYTES } else { wire::ORDINARY_BYTES };
-        if total > limit { Err(End::Misbehaved("its message is too long")) } else { Ok(total) }
-    }
-
     fn wait_for_more(&mut self) -> Step {
         self.is_readable = false;
         if !matches!(self.inbox, Inbox::Incomplete { .. }) {
@@ -303,9 +302,10 @@ impl Connection {
     /// A message that is in the socket as a whole.
     fn whole(&mut self, bytes: Vec<u8>, has_descriptors: bool, scratch: &mut [u8]) -> Result<Step, End> {
         let in_socket = bytes.len();
-        self.inbox = Inbox::Idle;
-        self.deadline = None;
-        let malformed = |_| End::Misbehaved("it sent a malformed message");
+        if !matches!(self.inbox, Inbox::Idle) {
+            self.inbox = Inbox::Idle;
+            self.deadline = None;
+        }
         let parsed = if has_descriptors {
             // They may belong to this message or to a later one: a second look, at this one only, tells.
             let descriptors = socket::peek_descriptors(&self.socket, &mut scratch[..in_socket])?;
@@ -313,12 +313,35 @@ impl Connection {
         } else {
             wire::parse(bytes, Vec::new())
         };
-        Ok(Step::Message { message: parsed.map_err(malformed)?, in_socket })
+        match parsed {
+            Ok(message) => Ok(Step::Message { message, in_socket }),
+            Err(_) => self.pass_over(in_socket, scratch),
+        }
     }
 
-    fn begin_gathering(&mut self, total: usize) {
-        self.inbox = Inbox::Gathering(Gathering { total, bytes: Vec::new(), descriptors: Vec::new() });
+    /// A message that cannot be read: on a bus somebody else's fault, who is not to harm the others on it.
+    fn pass_over(&mut self, in_socket: usize, scratch: &mut [u8]) -> Result<Step, End> {
+        if matches!(self.role, Role::Client { .. }) {
+            return Err(End::Misbehaved("it sent a malformed message"));
+        }
+        self.finish(in_socket, scratch)?;
+        self.is_readable = true;
+        Ok(Step::Nothing)
+    }
+
+    fn begin_gathering(&mut self, total: usize) -> Result<(), End> {
+        let is_unwanted = match self.role {
+            Role::Client { is_privileged: true, .. } => total > wire::PRIVILEGED_BYTES,
+            Role::Client { is_privileged: false, .. } => total > wire::ORDINARY_BYTES,
+            Role::Bus | Role::Asker => total > wire::BUS_BYTES,
+        };
+        if is_unwanted && matches!(self.role, Role::Client { .. }) {
+            return Err(End::Misbehaved("its message is too long"));
+        }
+        let gathering = Gathering { left: total, is_unwanted, bytes: Vec::new(), descriptors: Vec::new() };
+        self.inbox = Inbox::Gathering(gathering);
         self.deadline = Some(Instant::now() + GATHERING);
+        Ok(())
     }
 
     /// Takes what has come of a message into memory.
@@ -328,8 +351,8 @@ impl Connection {
         }
         let Inbox::Gathering(gathering) = &mut self.inbox else { return Ok(Step::Nothing) };
         let mut budget = GATHER_BYTES;
-        while gathering.bytes.len() < gathering.total && budget > 0 {
-            let part = (gathering.total - gathering.bytes.len()).min(scratch.len());
+        while gathering.left > 0 && budget > 0 {
+            let part = gathering.left.min(scratch.len());
             match socket::take(&self.socket, &mut scratch[..part], &mut gathering.descriptors)? {
                 None => {
                     self.is_readable = false;
@@ -337,19 +360,27 @@ impl Connection {
                 }
                 Some(seen) if seen.bytes == 0 => return Err(End::Closed),
                 Some(seen) => {
-                    gathering.bytes.extend_from_slice(&scratch[..seen.bytes]);
+                    if !gathering.is_unwanted {
+                        gathering.bytes.extend_from_slice(&scratch[..seen.bytes]);
+                    }
+                    // A sender of many crumbs could send some with each.
+                    gathering.descriptors.truncate(socket::DESCRIPTORS_MAX);
+                    gathering.left -= seen.bytes;
                     budget = budget.saturating_sub(seen.bytes);
                 }
             }
         }
-        if gathering.bytes.len() < gathering.total {
+        if gathering.left > 0 {
             return Ok(Step::Nothing);
         }
         let (bytes, descriptors) = (std::mem::take(&mut gathering.bytes), std::mem::take(&mut gathering.descriptors));
+        let is_unwanted = gathering.is_unwanted;
         self.inbox = Inbox::Idle;
         self.deadline = None;
-        let message = wire::parse(bytes, descriptors).map_err(|_| End::Misbehaved("it sent a malformed message"))?;
-        Ok(Step::Message { message, in_socket: 0 })
+        match wire::parse(bytes, descriptors) {
+            Ok(message) if !is_unwanted => Ok(Step::Message { message, in_socket: 0 }),
+            _ => self.pass_over(0, scratch),
+        }
     }
 
     /// The time for a message is over. If it was waited for in the socket, it is gathered from now on: the socket may be
@@ -430,11 +461,14 @@ impl Connection {
     /// When too much is queued already, because the other side does not read.
     pub(super) fn queue(&mut self, announcement: u64, message: Message) -> Result<(), End> {
         let limit = if self.is_trusted() { PRIVILEGED_QUEUE_BYTES } else { ORDINARY_QUEUE_BYTES };
-        if !self.outbox.queue.is_empty() && self.outbox.bytes + message.data().len() > limit {
+        if !self.outbox.queue.is_empty() && self.outbox.cost + cost(&message) > limit {
             return Err(End::Misbehaved("it does not read what it is sent"));
         }
-        self.outbox.bytes += message.data().len();
-        self.outbox.queue.push_back((announcement, message));
+        if announcement != 0 {
+            self.outbox.replies.push_back((self.outbox.gone + self.outbox.queue.len() as u64, announcement));
+        }
+        self.outbox.cost += cost(&message);
+        self.outbox.queue.push_back(message);
         Ok(())
     }
 
@@ -449,12 +483,12 @@ impl Connection {
 
     /// The lowest number of an announcement whose reply is not out.
     pub(super) fn unsent_reply(&self) -> Option<u64> {
-        self.outbox.queue.iter().map(|(announcement, _)| *announcement).find(|&announcement| announcement != 0)
+        self.outbox.replies.front().map(|(_, announcement)| *announcement)
     }
 
     /// Sends what there is room for. Tells whether the keeper must let go first.
     pub(super) fn flush(&mut self, scratch: &mut [u8], visit: u64) -> Result<Step, End> {
-        while let Some((_, message)) = self.outbox.queue.front() {
+        while let Some(message) = self.outbox.queue.front() {
             let bytes = &message.data().bytes()[self.outbox.sent..];
             let is_large = bytes.len() > socket::ATOMIC_BYTES && !socket::has_room(&self.socket, bytes.len());
             if (is_large || self.outbox.sent > 0) && !self.is_free(visit) {
@@ -486,11 +520,16 @@ impl Connection {
     }
 }
 
+/// What a queued message costs, in bytes: small ones are mostly bookkeeping.
+fn cost(message: &Message) -> usize {
+    message.data().len() + 256
+}
+
 impl Outbox {
     /// Copies as many messages into the buffer as leave in one piece; returns their length.
     fn gather(&self, buffer: &mut [u8]) -> usize {
         let mut end = 0;
-        for (at, (_, message)) in self.queue.iter().enumerate() {
+        for (at, message) in self.queue.iter().enumerate() {
             let bytes = &message.data().bytes()[if at == 0 { self.sent } else { 0 }..];
             if end + bytes.len() > socket::ATOMIC_BYTES {
                 break;
@@ -503,7 +542,7 @@ impl Outbox {
 
     /// So many bytes are out.
     fn advance(&mut self, mut count: usize) {
-        while let Some((_, message)) = self.queue.front() {
+        while let Some(message) = self.queue.front() {
             let length = message.data().len();
             let left = length - self.sent;
             if count < left {
@@ -512,8 +551,12 @@ impl Outbox {
             }
             count -= left;
             self.sent = 0;
-            self.bytes -= length;
+            self.gone += 1;
+            self.cost -= cost(message);
             self.queue.pop_front();
+            while self.replies.front().is_some_and(|(at, _)| *at < self.gone) {
+                self.replies.pop_front();
+            }
         }
     }
 }

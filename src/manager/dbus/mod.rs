@@ -336,6 +336,8 @@ impl Dbus {
         for message in announce::signals(announcement, &self.view) {
             for connection in self.connections.values_mut().filter(|connection| connection.listens()) {
                 match connection.queue(0, message.clone()) {
+                    // Where there was no room before, there is none until the poller says so.
+                    Ok(()) if connection.awaits_room => {}
                     Ok(()) => _ = self.dirty.insert(connection.number),
                     Err(end) => ended.push((connection.number, end)),
                 }

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::connection::{Connection, Role, Step};
+use super::connection::{Connection, End, Role, Step};
 use super::{BUS, Dbus, socket};
 
 /// What the keeper's names of clients begin with; the connection number follows.
@@ -53,7 +53,11 @@ impl Dbus {
                 Err(_) => return Some((name, socket)),
             },
             Some(Name::Bus(number, unique)) => {
-                self.bus.resume(number, unique.to_owned(), socket::peer_address(&socket));
+                let address = socket::peer_address(&socket);
+                let other = self.bus.resume(number, unique.to_owned(), address);
+                if let Some(other) = other.and_then(|other| self.connections.remove(&other)) {
+                    self.settle(other, Err(End::Closed));
+                }
                 (number, Role::Bus)
             }
         };

@@ -185,7 +185,8 @@ impl Dbus {
         }
         match connection.role {
             Role::Client { uid, is_privileged } => self.log_end(uid, is_privileged, end),
-            Role::Bus => self.on_bus_end(end),
+            Role::Bus if self.bus.is_on(connection.number) => self.on_bus_end(end),
+            Role::Bus => {}
             Role::Asker => self.on_asker_end(),
         }
     }

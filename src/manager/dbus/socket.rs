@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 
 /// How many descriptors are taken from one message at most; the kernel closes the others.
-const DESCRIPTORS_MAX: usize = 8;
+pub(super) const DESCRIPTORS_MAX: usize = 8;
 
 /// Messages up to this size leave whole or not at all: the kernel makes one buffer of them (`unix_stream_sendmsg` since
 /// Linux 3.9 uses up to 32 KiB of page fragments and 16 KiB before them).
@@ -110,6 +110,7 @@ unsafe fn collect_descriptors(header: &libc::msghdr, into: &mut Vec<OwnedFd>) {
         while let Some(control) = message.as_ref() {
             if control.cmsg_level == libc::SOL_SOCKET && control.cmsg_type == libc::SCM_RIGHTS {
                 let data = libc::CMSG_DATA(message).cast::<libc::c_int>();
+                #[allow(clippy::unnecessary_cast, reason = "its type differs between C libraries")]
                 let bytes = control.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
                 for at in 0..bytes / size_of::<libc::c_int>() {
                     into.push(OwnedFd::from_raw_fd(data.add(at).read_unaligned()));

@@ -11,7 +11,9 @@ use zbus::message::Message;
 use zbus::wire::serialized::{Context, Data};
 use zbus::wire::{DynamicType, Endian};
 
-/// The largest message taken from a client that may change something, and from the bus, in bytes.
+/// The largest message taken from a bus, in bytes; longer ones are passed over.
+pub(super) const BUS_BYTES: usize = 1024 * 1024;
+/// The largest message taken from a client that may change something, in bytes.
 pub(super) const PRIVILEGED_BYTES: usize = 8 * 1024 * 1024;
 /// The largest message taken from anybody else, in bytes.
 pub(super) const ORDINARY_BYTES: usize = 64 * 1024;

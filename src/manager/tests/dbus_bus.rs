@@ -214,3 +214,17 @@ fn somebody_else_has_the_name() {
     client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
     world.kill();
 }
+
+#[test]
+fn a_monstrous_message_ends_the_bus() {
+    let place = Place::new("monster");
+    let Some(daemon) = Daemon::start(place.0.clone()) else { return };
+    let (world, _listener) = world(place.setup(false));
+    let (mut client, mut other) = (daemon.client_of_init(), daemon.client_of_init());
+    let before = world.with(|world| world.dbus.connections());
+    client.send(MANAGER, UPSTART, "EmitEvent", &("go", vec![format!("A={}", "x".repeat(3 << 20))], true));
+    client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    other.call(PATH, JOB, "Start", &(vec!["N=2"], true)).unwrap();
+    assert_eq!(world.with(|world| world.dbus.connections()), before);
+    world.kill();
+}

@@ -319,7 +319,7 @@ fn a_message_too_large_is_waited_for() {
     start[4..8].copy_from_slice(&(100_u32 << 20).to_le_bytes());
     client.stream.write_all(&start).unwrap();
     assert!(client.receive().is_none());
-    world.wait_until("released", |world| world.held.is_empty());
+    world.wait_until("released and told", |world| world.held.is_empty() && !world.log.is_empty());
     assert!(world.kill().log[0].contains("too long"));
 }
 
@@ -352,7 +352,8 @@ fn one_who_does_not_read_stalls_the_others() {
     }
     world.wait_until("the lazy one is gone", |world| world.held.len() == 1);
     while lazy.receive().is_some() {}
-    assert!(world.kill().log.iter().any(|line| line.contains("does not read")));
+    world.wait_until("it is told", |world| world.log.iter().any(|line| line.contains("does not read")));
+    world.kill();
 }
 
 #[test]

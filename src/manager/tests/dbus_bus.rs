@@ -1,4 +1,5 @@
 //! Being on a bus, with a real dbus-daemon.
+#![allow(clippy::unwrap_used)]
 
 mod dbus_world;
 
@@ -21,14 +22,20 @@ struct Daemon {
 impl Daemon {
     /// None, and a line that says so, if there is no dbus-daemon.
     fn start(directory: PathBuf) -> Option<Self> {
+        Self::start_with(
+            directory,
+            "<policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/>\
+             <allow send_type=\"signal\"/><allow receive_type=\"signal\"/><allow eavesdrop=\"true\"/></policy>",
+        )
+    }
+
+    fn start_with(directory: PathBuf, policy: &str) -> Option<Self> {
         std::fs::create_dir_all(&directory).unwrap();
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&directory, mode).unwrap();
         let config = directory.join("bus.conf");
         let text = format!(
-            "<busconfig><type>system</type><listen>unix:path={}/socket</listen><auth>EXTERNAL</auth>\
-             <policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/><allow send_destination=\"*\"/>\
-             <allow send_type=\"signal\"/><allow receive_type=\"signal\"/><allow eavesdrop=\"true\"/></policy></busconfig>",
+            "<busconfig><type>system</type><listen>unix:path={}/socket</listen><auth>EXTERNAL</auth>{policy}</busconfig>",
             directory.display()
         );
         std::fs::write(&config, text).unwrap();
@@ -226,5 +233,42 @@ fn a_monstrous_message_ends_the_bus() {
     client.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
     other.call(PATH, JOB, "Start", &(vec!["N=2"], true)).unwrap();
     assert_eq!(world.with(|world| world.dbus.connections()), before);
+    world.kill();
+}
+
+#[test]
+fn the_policy_file_lets_too_much_or_too_little_through() {
+    if !is_root() {
+        return;
+    }
+    let place = Place::new("policy");
+    // As distributions have it: nothing may be called unless a policy file says so.
+    let policy = format!(
+        "<policy context=\"default\"><allow user=\"*\"/><deny own=\"*\"/><deny send_type=\"method_call\"/>\
+         <allow send_type=\"signal\"/><allow send_requested_reply=\"true\" send_type=\"method_return\"/>\
+         <allow send_requested_reply=\"true\" send_type=\"error\"/><allow receive_type=\"method_call\"/>\
+         <allow receive_type=\"method_return\"/><allow receive_type=\"error\"/><allow receive_type=\"signal\"/>\
+         <allow send_destination=\"org.freedesktop.DBus\"/></policy><include>{}/dbus/com.ubuntu.Upstart.conf</include>",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let Some(daemon) = Daemon::start_with(place.0.clone(), &policy) else { return };
+    let (world, _listener) = world(place.setup(false));
+    let all = "org.freedesktop.DBus.Introspectable";
+    as_user(65534, || {
+        let mut client = daemon.client_of_init();
+        client.call(MANAGER, UPSTART, "GetAllJobs", &()).unwrap();
+        client.call(PATH, JOB, "GetInstance", &vec!["N=1"]).unwrap_err();
+        client.call(PATH, PROPERTIES, "GetAll", &JOB).unwrap();
+        client.call(PATH, all, "Introspect", &()).unwrap();
+        client.call("/stayup", PROPERTIES, "Get", &("stayup.Init1", "RestartGeneration")).unwrap();
+        let denied = "org.freedesktop.DBus.Error.AccessDenied";
+        let environment = vec!["N=1"];
+        assert_eq!(client.call(PATH, JOB, "Start", &(&environment, true)).unwrap_err().0, denied);
+        assert_eq!(client.call(PATH, "", "Start", &(&environment, true)).unwrap_err().0, denied);
+        assert_eq!(client.call(MANAGER, UPSTART, "GetState", &()).unwrap_err().0, denied);
+    });
+    let mut root = daemon.client_of_init();
+    root.call(PATH, JOB, "Start", &(vec!["N=1"], true)).unwrap();
+    root.call(MANAGER, UPSTART, "GetState", &()).unwrap();
     world.kill();
 }

@@ -1,4 +1,5 @@
 //! Connections and calls across the death of the manager.
+#![allow(clippy::unwrap_used)]
 
 mod dbus_world;
 

@@ -2,7 +2,7 @@
 //!
 //! The world does what the main loop does: takes calls to the machine, hands announcements back, and keeps duplicates of
 //! connections as the keeper does. It can die at the worst places and come back.
-#![allow(dead_code, unreachable_pub, unsafe_code)] // Each test file uses a part of it; credentials are set for one thread only.
+#![allow(clippy::unwrap_used, dead_code, unreachable_pub, unsafe_code)] // Each test file uses a part of it; credentials are set for one thread only.
 
 use machine::class::{Class, Command as Program};
 use machine::effect::{Announcement, Effect};

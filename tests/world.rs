@@ -19,7 +19,7 @@ use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// Where the programs are, inside.
 pub const PROGRAMS: &str = "/run/programs";
@@ -402,6 +402,12 @@ impl World {
     pub fn end(&mut self) {
         let _ = kill(Pid::from_raw(self.init), Signal::SIGKILL);
         let _ = self.holder.wait();
+    }
+
+    /// How the machine ended, if it has: process 1's own end, which after reboot(2) inside is SIGHUP for a restart, and SIGINT
+    /// for a halt or power off (pid_namespaces(7)).
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.holder.try_wait().ok().flatten()
     }
 
     /// Whether process 1 still lives.

@@ -230,12 +230,13 @@ impl Bus {
             };
             match builder.build().await {
                 Ok(connection) => {
-                    return Ok(Self {
-                        stream: MessageStream::from(&connection),
-                        connection,
-                        signals: VecDeque::new(),
-                        destination,
-                    });
+                    let stream = MessageStream::from(&connection);
+                    let mut bus = Self { connection, stream, signals: VecDeque::new(), destination };
+                    if bus.is_there(target).await || Instant::now() >= deadline {
+                        return Ok(bus);
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(Duration::from_millis(500));
                 }
                 Err(error) if cut_short(&error) && Instant::now() < deadline => {
                     tokio::time::sleep(pause).await;
@@ -244,6 +245,17 @@ impl Bus {
                 Err(error) => return Err(failed(ConnectCause::Handshake(error))),
             }
         }
+    }
+
+    /// Whether the init has heard us. The handshake's last word is the client's, so that an init which ends just then is
+    /// noticed only by the first call: this one, which can be made again without harm. Once it is answered the connection
+    /// outlives the init's process.
+    async fn is_there(&mut self, target: &Target) -> bool {
+        if !matches!(target, Target::Private(_)) {
+            return true;
+        }
+        let ping = Call { path: "/", interface: "org.freedesktop.DBus.Peer", member: "Ping" };
+        !matches!(self.call::<_, ()>(ping, &()).await, Err(CallError::Disconnected))
     }
 
     /// Calls a method and waits for its result, however long that takes.

@@ -110,7 +110,13 @@ fn try_open(directory: &Path, recovery: &mut Recovery) -> Result<(Log<FileStorag
     }
     let identity = Identity::of_this_system().map_err(|error| error.to_string())?;
     match Log::open(storage, Options::new(identity)) {
-        Ok(opened) => Ok(opened),
+        Ok(opened) => {
+            if opened.1.report.severity() >= Severity::Loss {
+                let aside = directory.join(journal::QUARANTINE);
+                recovery.findings.push(format!("what could not be replayed is set aside in {}", aside.display()));
+            }
+            Ok(opened)
+        }
         Err(OpenError::Locked) => Err("another init writes it".into()),
         Err(error) => Err(error.to_string()),
     }

@@ -61,6 +61,8 @@ pub(crate) struct Launch {
     pub(crate) working_directory: Option<CString>,
     pub(crate) identity: Identity,
     pub(crate) cgroup: Option<RawFd>,
+    /// Stop before exec.
+    pub(crate) stop_first: bool,
     /// What to write to AppArmor.
     pub(crate) apparmor: Option<Vec<u8>>,
 }
@@ -100,6 +102,7 @@ impl Launch {
         launch.chroot = request.chroot.map(c_string).transpose()?;
         launch.working_directory = request.working_directory.map(c_string).transpose()?;
         launch.identity = request.identity.unwrap_or_default();
+        launch.stop_first = request.stop_first;
         launch.cgroup = request.cgroup.map(number).transpose()?;
         let profile = request.apparmor_profile.filter(|_| has_apparmor());
         launch.apparmor = profile.map(|profile| format!("exec {profile}").into_bytes());
@@ -161,6 +164,7 @@ impl Launch {
             working_directory: None,
             identity: Identity::default(),
             cgroup: None,
+            stop_first: false,
             apparmor: None,
         })
     }

@@ -303,6 +303,9 @@ pub struct SpawnRequest {
     pub follow_forks: u8,
     /// Report when the process stops itself (expect stop).
     pub report_stop: bool,
+    /// Have it stop (SIGSTOP) when all is done but its exec (debug). It counts as spawned from then on, so that it can be
+    /// seen and signalled; this stop is not reported, and an exec that fails later is exit status 127.
+    pub stop_first: bool,
 }
 
 /// See [`SpawnRequest::identity`].

@@ -30,8 +30,9 @@ impl Keeper {
     fn note_stops(&mut self) {
         for (_, slot) in self.table.processes() {
             if slot.awaits_stop() && slot.state() == Some(State::Running) && processes::stopped(slot.pid()) {
-                slot.set_stopped();
-                self.outgoing.push_back(ToManager::Stopped { ticket: slot.ticket() });
+                if slot.set_stopped() {
+                    self.outgoing.push_back(ToManager::Stopped { ticket: slot.ticket() });
+                }
             }
         }
     }

@@ -80,6 +80,7 @@ pub struct Slot {
     pub(crate) outcome: AtomicU64,
     pub(crate) errno: AtomicI32,
     pub(crate) cloned_pid: AtomicI32,
+    /// The how manyeth stop of its own is to be reported; 0 for none.
     pub(crate) report_stop: AtomicU32,
     pub(crate) has_stopped: AtomicU32,
     pub(crate) root_pid: AtomicI32,
@@ -263,12 +264,14 @@ impl Slot {
     /// Whether a stop is still to be reported.
     #[must_use]
     pub fn awaits_stop(&self) -> bool {
-        self.report_stop.load(Ordering::Relaxed) != 0 && self.has_stopped.load(Ordering::Relaxed) == 0
+        self.has_stopped.load(Ordering::Relaxed) < self.report_stop.load(Ordering::Relaxed)
     }
 
-    /// It has stopped itself.
-    pub fn set_stopped(&self) {
-        self.has_stopped.store(1, Ordering::Relaxed);
+    /// It has stopped itself; whether that is the stop to report.
+    pub fn set_stopped(&self) -> bool {
+        let stops = self.has_stopped.load(Ordering::Relaxed).saturating_add(1);
+        self.has_stopped.store(stops, Ordering::Relaxed);
+        stops == self.report_stop.load(Ordering::Relaxed)
     }
 
     /// Hashes of the last strings of its environment (the most particular ones), 0 where there were fewer.
@@ -299,7 +302,7 @@ impl Slot {
             State::Starting => return None,
             State::Running => Condition::Running {
                 forks_left: self.forks_left(),
-                has_stopped: self.has_stopped.load(Ordering::Relaxed) != 0,
+                has_stopped: self.report_stop.load(Ordering::Relaxed) != 0 && !self.awaits_stop(),
             },
             State::Exited(status) => Condition::Exited(status),
             State::Failed(stage, errno) => Condition::Failed { stage, errno },

@@ -154,7 +154,7 @@ fn new_ticket(request: &SpawnRequest) -> NewTicket<'_> {
         ticket: request.ticket,
         label: &request.label,
         forks: request.follow_forks,
-        report_stop: request.report_stop,
+        stops: u32::from(request.report_stop) * (1 + u32::from(request.stop_first)),
         markers: proc::markers(&request.environment),
     }
 }

@@ -66,8 +66,8 @@ pub struct NewTicket<'a> {
     pub label: &'a str,
     /// How many forks to follow.
     pub forks: u8,
-    /// Whether stops are reported.
-    pub report_stop: bool,
+    /// The how manyeth stop of its own is to be reported; 0 for none.
+    pub stops: u32,
     /// See [`Slot::markers`].
     pub markers: [u32; MARKERS],
 }
@@ -239,7 +239,7 @@ impl Table {
         let slot = &self.slots()[index];
         slot.ticket.store(new.ticket, Ordering::Relaxed);
         slot.set_text(new.label, LABEL_MAX_BYTES);
-        slot.report_stop.store(u32::from(new.report_stop), Ordering::Relaxed);
+        slot.report_stop.store(new.stops, Ordering::Relaxed);
         for (into, marker) in slot.markers.iter().zip(new.markers) {
             into.store(marker, Ordering::Relaxed);
         }
@@ -389,7 +389,7 @@ mod tests {
     use crate::protocol::{Condition, Reason};
 
     fn new_ticket(ticket: Ticket) -> NewTicket<'static> {
-        NewTicket { ticket, label: "größe", forks: 2, report_stop: true, markers: [7; MARKERS] }
+        NewTicket { ticket, label: "größe", forks: 2, stops: 1, markers: [7; MARKERS] }
     }
 
     /// What the next image makes of it.

@@ -40,6 +40,9 @@ pub enum Effect {
         /// Whether the whole process group is meant.
         whole_group: bool,
     },
+    /// Have the keeper follow no more forks of this ticket: the process it has is the one. Asked for again at the roll
+    /// call until the keeper's table says so.
+    Settle(u64),
     /// Tell the keeper that the end of this ticket is recorded.
     Acknowledge(u64),
     /// Have the keeper close a descriptor held under this name.

@@ -125,6 +125,8 @@ pub struct Settings {
     pub session_address: Option<String>,
     /// Whether the kernel has AppArmor; without it, its stanzas mean nothing.
     pub has_apparmor: bool,
+    /// Whether there is a systemd-tmpfiles to apply `tmpfiles` with.
+    pub has_tmpfiles: bool,
     /// `--default-console`.
     pub default_console: ConsoleKind,
 }
@@ -137,6 +139,7 @@ impl Default for Settings {
             base: Vec::new(),
             session_address: None,
             has_apparmor: false,
+            has_tmpfiles: false,
             default_console: ConsoleKind::Log,
         }
     }

@@ -6,10 +6,12 @@
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::class::{Attributes, Class, Command, ConsoleKind, Expect};
 use crate::environ;
+use crate::input::Settings;
 use crate::job::{Instance, ProcessKind};
 use crate::state::State;
 
@@ -38,8 +40,6 @@ pub struct Spawn {
     pub expect: Expect,
     /// Names of held descriptors to hand to it.
     pub files: Vec<String>,
-    /// tmpfiles.d fragments to apply first.
-    pub tmpfiles: Vec<String>,
     /// Whether it is to stop itself before it is executed.
     pub debug: bool,
 }
@@ -69,6 +69,10 @@ pub fn describe(state: &State, ticket: u64) -> Option<Spawn> {
     let settings = state.settings();
     let is_main = kind == ProcessKind::Main;
     let mut attributes = class.attributes.as_ref().clone();
+    if kind == ProcessKind::Security {
+        // What it prepares is prepared by init, in the real root, whatever the job itself may do.
+        attributes = Attributes::default();
+    }
     if !is_main || !settings.has_apparmor {
         attributes.apparmor_switch = None;
     }
@@ -78,20 +82,19 @@ pub fn describe(state: &State, ticket: u64) -> Option<Spawn> {
         class: instance.class.clone(),
         instance: instance.name.clone(),
         kind,
-        program: program(class, kind)?,
+        program: if kind == ProcessKind::Security {
+            // Nothing to do any longer, for a manager that was told other things than the one that asked for it.
+            preparation(class, settings).unwrap_or_else(|| Program::Words(vec!["true".to_owned()]))
+        } else {
+            program(command(class, kind)?)
+        },
         environment: environment(state, instance, kind),
         attributes,
         console: class.console.unwrap_or(settings.default_console),
         expect: if is_main { class.expect } else { Expect::None },
         files: instance.files.clone(),
-        tmpfiles: if kind == first_kind(class) { class.tmpfiles.clone() } else { Vec::new() },
         debug: class.debug && is_main,
     })
-}
-
-/// The first process that a class runs; tmpfiles are applied before it.
-fn first_kind(class: &Class) -> ProcessKind {
-    if class.pre_start.is_some() { ProcessKind::PreStart } else { ProcessKind::Main }
 }
 
 /// What the keeper's table says of a process: its kind, class and instance, parted by tabs. The kind comes first because
@@ -121,18 +124,34 @@ pub fn command(class: &Class, kind: ProcessKind) -> Option<&Command> {
     }
 }
 
-fn program(class: &Class, kind: ProcessKind) -> Option<Program> {
-    if kind == ProcessKind::Security {
-        let profile = class.attributes.apparmor_load.as_ref()?;
-        let words = ["apparmor_parser", "-r", "-W", profile.as_str()];
-        return Some(Program::Words(words.iter().map(|word| (*word).to_owned()).collect()));
-    }
-    Some(match command(class, kind)? {
+fn program(command: &Command) -> Program {
+    match command {
         Command::Exec(line) if line.contains(SHELL_LETTERS) => Program::Shell(format!("exec {line}")),
         Command::Exec(line) => Program::Words(line.split_whitespace().map(ToOwned::to_owned).collect()),
         Command::Script(text) if text.trim_end().contains('\n') || text.len() > 1024 => Program::Script(text.clone()),
         Command::Script(text) => Program::Shell(text.trim_end_matches('\n').to_owned()),
-    })
+    }
+}
+
+/// What comes before pre-start: files are made as `tmpfiles` says, and the AppArmor profile is loaded; none where there is
+/// nothing to prepare, or nothing to do it with. Files that cannot be made do not keep the job from starting.
+pub(crate) fn preparation(class: &Class, settings: &Settings) -> Option<Program> {
+    const MAKE: &str =
+        "systemd-tmpfiles --create \"$@\" || echo \"tmpfiles: systemd-tmpfiles failed with status $?\" >&2";
+    let profile = class.attributes.apparmor_load.as_deref().filter(|_| settings.has_apparmor);
+    let makes_files = settings.has_tmpfiles && !class.tmpfiles.is_empty();
+    let words = match (makes_files, profile) {
+        (false, None) => return None,
+        (false, Some(profile)) => vec!["apparmor_parser", "-r", "-W", profile],
+        (true, _) => {
+            let load = "; exec apparmor_parser -r -W \"$0\"";
+            let text = format!("{MAKE}{}", if profile.is_some() { load } else { "" });
+            let words = ["/bin/sh", "-c", &text, profile.unwrap_or("tmpfiles")];
+            let words = words.into_iter().chain(class.tmpfiles.iter().map(String::as_str));
+            return Some(Program::Words(words.map(ToOwned::to_owned).collect()));
+        }
+    };
+    Some(Program::Words(words.into_iter().map(ToOwned::to_owned).collect()))
 }
 
 fn environment(state: &State, instance: &Instance, kind: ProcessKind) -> Vec<String> {

@@ -248,11 +248,17 @@ impl Turn<'_> {
         let Some(record) = self.state.classes.get(&instance.class) else { return };
         let class = &record.definition;
         let is_wanted = match kind {
-            ProcessKind::Security => class.attributes.apparmor_load.is_some() && self.state.settings.has_apparmor,
+            ProcessKind::Security => spawn::preparation(class, &self.state.settings).is_some(),
             _ => spawn::command(class, kind).is_some(),
         };
+        let awaits = if kind == ProcessKind::Main { class.expect.awaits() } else { 0 };
+        if kind == ProcessKind::Security && !class.tmpfiles.is_empty() && !self.state.settings.has_tmpfiles {
+            let (title, files) = (instance.title(), class.tmpfiles.join(" "));
+            self.log(Priority::Warn, || {
+                format!("{title}: tmpfiles {files}: there is no systemd-tmpfiles to apply them with; starting without")
+            });
+        }
         if is_wanted {
-            let awaits = if kind == ProcessKind::Main { class.expect.awaits() } else { 0 };
             let ticket = self.next_id();
             self.commit(Change::ProcessRequested { instance: number, kind, ticket, awaits });
         }

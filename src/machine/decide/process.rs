@@ -6,7 +6,7 @@ use alloc::string::{String, ToString};
 use super::Turn;
 use crate::change::Change;
 use crate::class::{Class, ExitCause, Expect};
-use crate::effect::Priority;
+use crate::effect::{Effect, Priority};
 use crate::job::{Cause, Goal, JobState, ProcessKind};
 use crate::signals;
 
@@ -23,9 +23,18 @@ const SECOND_FORK_PATIENCE_MS: u64 = 2_000;
 
 impl Turn<'_> {
     pub(super) fn process_spawned(&mut self, ticket: u64, pid: i32, start_time_ticks: u64) {
-        let Some((number, _, process)) = self.state.process(ticket) else { return };
+        let Some((number, instance, process)) = self.state.process(ticket) else { return };
         if process.pid == 0 {
+            let (title, is_main) = (instance.title(), process.kind == ProcessKind::Main);
+            let is_stopped = is_main && self.state.class(&instance.class).is_some_and(|found| found.definition.debug);
             self.commit(Change::ProcessSpawned { ticket, pid, start_time_ticks });
+            if is_stopped {
+                self.log(Priority::Message, || {
+                    format!(
+                        "{title} main process ({pid}) has stopped before its program, as `debug' says; send it SIGCONT"
+                    )
+                });
+            }
             self.advance(number);
         }
     }
@@ -186,6 +195,7 @@ impl Turn<'_> {
                 self.log(Priority::Warn, || {
                     format!("{title} main process forked once, not twice as `expect daemon' says; following process {pid} (use `expect fork')")
                 });
+                self.again(Effect::Settle(ticket));
                 self.become_ready(ticket);
             }
             (JobState::Spawned, Some(expect)) => self.log(Priority::Warn, || {

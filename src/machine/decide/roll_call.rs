@@ -81,6 +81,10 @@ impl Turn<'_> {
                 if self.state.process(ticket).is_some_and(|(_, _, process)| process.pid != entry.pid) {
                     self.process_forked(ticket, entry.pid, entry.start_time_ticks, *forks_left);
                 }
+                let is_settled = self.state.process(ticket).is_some_and(|(_, _, process)| process.awaits == 0);
+                if *forks_left > 0 && is_settled {
+                    self.again(Effect::Settle(ticket));
+                }
                 if *has_stopped {
                     self.process_stopped(ticket);
                 }

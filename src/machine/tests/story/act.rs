@@ -200,7 +200,7 @@ impl Stage {
     }
 }
 
-/// `settings [session] [apparmor] [KEY=VALUE …]`: the variables are init's own.
+/// `settings [session] [apparmor] [tmpfiles] [KEY=VALUE …]`: the variables are init's own.
 fn settings(words: &[&str]) -> Settings {
     let is_session = words.contains(&"session");
     let origin: Vec<String> = words.iter().filter(|word| word.contains('=')).map(|word| (*word).into()).collect();
@@ -214,6 +214,7 @@ fn settings(words: &[&str]) -> Settings {
         base,
         session_address: is_session.then(|| "unix:abstract=/session".into()),
         has_apparmor: words.contains(&"apparmor"),
+        has_tmpfiles: words.contains(&"tmpfiles"),
         default_console: ConsoleKind::Log,
     }
 }

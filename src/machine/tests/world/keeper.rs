@@ -94,6 +94,15 @@ impl Keeper {
         Input::Signalled { ticket, request }
     }
 
+    /// No more forks of a process are followed.
+    pub(crate) fn settle(&mut self, ticket: u64) {
+        if let Some(RollCallEntry { condition: RollCallCondition::Running { forks_left, .. }, .. }) =
+            self.table.get_mut(&ticket)
+        {
+            *forks_left = 0;
+        }
+    }
+
     /// The end of a ticket is recorded.
     pub(crate) fn acknowledge(&mut self, ticket: u64) {
         if let Some(gone) = self.table.remove(&ticket) {

@@ -267,6 +267,7 @@ impl World {
                     let answer = self.keeper.signal(ticket, request, signal);
                     self.inbox.push_back(answer);
                 }
+                Effect::Settle(ticket) => self.keeper.settle(ticket),
                 Effect::Acknowledge(ticket) => self.keeper.acknowledge(ticket),
                 Effect::Release(name) => self.files_held.retain(|held| *held != name),
                 Effect::Announce(number, announcement) => {

@@ -16,6 +16,7 @@ pub(crate) fn effect(world: &mut World, effect: &Effect) {
             let alone = if *whole_group { "" } else { " (alone)" };
             format!("signal {} {}{alone}", process(&world.state, *ticket), signals::name(*signal).unwrap_or("?"))
         }
+        Effect::Settle(ticket) => format!("settle {}", process(&world.state, *ticket)),
         Effect::Acknowledge(_) => return,
         Effect::Release(name) => format!("release {name}"),
         Effect::Announce(_, announcement) => match telling(announcement) {

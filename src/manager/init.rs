@@ -12,15 +12,18 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
 use journal::{AppendError, FileStorage, Log};
-use keeper::protocol::{Finish, Identity, Reason, ToKeeper, ToManager};
+use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
 use machine::effect::{Announcement, Caller, Effect, Priority};
 use machine::input::{Input, RollCall};
 use machine::state::State;
 use nix::time::{ClockId, clock_gettime};
 
+use crate::cgroup::Cgroups;
 use crate::conf::{Conf, Finding, Look};
 use crate::dbus::{self, Control, Dbus, DbusConfig, Detail, Incoming};
+use crate::image::Image;
 use crate::link::{Greeting, KeeperLink};
+use crate::notify::{self, Notify, Sender};
 use crate::options::Options;
 use crate::output::{self, Output};
 use crate::resume::{self, Recovery};
@@ -50,6 +53,9 @@ struct Init {
     conf: Conf,
     output: Output,
     users: Users,
+    image: Image,
+    notify: Notify,
+    cgroups: Cgroups,
     /// Descriptors that events have brought along, by the name they are held under.
     files: HashMap<String, OwnedFd>,
     /// Calls of `ReloadConfiguration` that are answered after the next look.
@@ -99,6 +105,9 @@ impl Init {
         let conf = Conf::start(scope.conf_dirs.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), resumed.state.last_connection() + 1)?;
         dbus.view_mut().recovery = details(&resumed.recovery);
+        let notify = Notify::start(&scope, &mut held);
+        notify.problems.iter().for_each(|problem| report::warn(problem));
+        let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.keeper_pid));
         let (listener, is_new) = listener(&scope, &mut held)?;
         let listener_copy = is_new.then(|| listener.try_clone()).transpose()?;
         dbus.listen(listener)?;
@@ -117,6 +126,9 @@ impl Init {
             conf,
             output,
             users: Users::start()?,
+            image: Image::none(),
+            notify: notify.notify,
+            cgroups,
             files: files.into_iter().collect(),
             reloads: Vec::new(),
             has_looked: false,
@@ -124,6 +136,9 @@ impl Init {
         };
         if let Some(copy) = listener_copy {
             init.link.send(ToKeeper::Hold { name: LISTENER.into() }, vec![copy.into()])?;
+        }
+        for (name, descriptor) in notify.to_hold {
+            init.link.send(ToKeeper::Hold { name }, vec![descriptor])?;
         }
         init.take_over(occasion.reason, entries, &resumed.recovery)?;
         Ok(init)
@@ -152,12 +167,21 @@ impl Init {
             }
         }
         self.take(Input::RollCall(call))?;
-        if self.state.log_priority() == Priority::Message {
-            if let Some(priority) = self.options.priority {
-                self.take(Input::LogPriority(priority))?;
-            }
+        if self.state.log_priority() == Priority::Message
+            && let Some(priority) = self.options.priority
+        {
+            self.take(Input::LogPriority(priority))?;
         }
+        self.adopt_cgroups();
         self.link.send(ToKeeper::Ready, Vec::new())
+    }
+
+    /// Groups that the manager before has made are removed by this one.
+    fn adopt_cgroups(&mut self) {
+        let tickets = self.state.instances().flat_map(|instance| &instance.processes).map(|process| process.ticket);
+        for spawn in tickets.filter_map(|ticket| machine::spawn::describe(&self.state, ticket)) {
+            self.cgroups.adopt(&spawn);
+        }
     }
 
     /// Waits for the next thing that happens, and deals with it.
@@ -171,12 +195,17 @@ impl Init {
                 while let Some((message, _)) = self.link.try_next()? {
                     self.hear(message)?;
                 }
+                self.notify.keeper_has_spoken();
                 Ok(())
             }
+            message = self.notify.next() => self.heed(&message),
             incoming = self.dbus.next(&self.state) => self.receive(incoming),
             finding = self.conf.next() => self.find(finding),
             (ticket, identity) = self.users.next() => self.identify(ticket, identity),
             request = self.output.next() => self.oblige(request),
+            image = self.image.next() => {
+                self.link.send(ToKeeper::Hold { name: MANAGER_IMAGE.into() }, vec![image])
+            }
             () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
         }
     }
@@ -238,6 +267,7 @@ impl Init {
                 Effect::Signal { ticket, request, signal, whole_group } => {
                     self.link.send(ToKeeper::Signal { ticket, request, signal, whole_group }, Vec::new())?;
                 }
+                Effect::Settle(ticket) => self.link.send(ToKeeper::Settle { ticket }, Vec::new())?,
                 Effect::Acknowledge(ticket) => self.link.send(ToKeeper::Acknowledge { ticket }, Vec::new())?,
                 Effect::Release(name) => {
                     self.files.remove(&name);
@@ -245,6 +275,9 @@ impl Init {
                 }
                 Effect::Announce(number, announcement) => {
                     last = Some(number);
+                    if let Announcement::InstanceRemoved(class, instance) = &announcement {
+                        self.cgroups.forget(class, instance);
+                    }
                     if let Announcement::Log(priority, text) = &announcement {
                         report::write(*priority, text);
                     } else {
@@ -275,7 +308,10 @@ impl Init {
         let log_file = output::file_name(&spawn.class, &spawn.instance);
         let files = &self.files;
         let open = |name: &str| files.get(name).and_then(|file| file.try_clone().ok());
-        match spawner::prepare(spawn, identity, &log_file, open) {
+        let cgroup = self.cgroups.place(spawn);
+        self.cgroups.complaints().iter().for_each(|complaint| report::warn(complaint));
+        let extras = spawner::Extras { identity, cgroup, notify_address: self.notify.address_for(spawn) };
+        match spawner::prepare(spawn, extras, &log_file, open) {
             Ok(prepared) => {
                 let request = ToKeeper::Spawn(Box::new(prepared.request));
                 self.link.send(request, prepared.descriptors)?;
@@ -315,6 +351,29 @@ impl Init {
                 None => Ok(()),
             },
         }
+    }
+
+    /// A job says something of itself; it is taken from its socket when what it led to is in the journal.
+    fn heed(&mut self, message: &notify::Message) -> io::Result<()> {
+        match notify::sender(&self.state, message) {
+            Sender::Unheard => {
+                self.notify.wait_for_keeper();
+                return Ok(());
+            }
+            Sender::Of(ticket) => {
+                if let (Some(status), Some((_, instance, _))) = (message.status(), self.state.process(ticket))
+                    && self.state.log_priority() <= Priority::Info
+                {
+                    report::write(Priority::Info, &format!("{} says: {status}", instance.title()));
+                }
+                if message.is_ready() {
+                    self.take(Input::Ready(ticket))?;
+                }
+            }
+            Sender::Stranger => {}
+        }
+        self.notify.consume(message);
+        Ok(())
     }
 
     /// Something has come over D-Bus.
@@ -396,6 +455,9 @@ impl Init {
             let event = (!self.options.no_startup_event).then(|| self.options.startup_event.clone());
             self.take(Input::Startup(event))?;
             self.write_session_file();
+            if !self.scope.is_session {
+                self.image = Image::begin();
+            }
         }
         self.dbus.view_mut().sources = look
             .sources
@@ -507,6 +569,7 @@ impl Init {
         if let Some(path) = &self.scope.session_file {
             session::remove(path);
         }
+        self.notify.remove();
         self.output.finish(LAST_WORDS);
         self.journal = None;
         // Nobody will replay it.

@@ -4,6 +4,7 @@
 //! the keeper; the manager that comes after replays the one and takes over the other, see [`resume`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod cgroup;
 pub mod codec;
 pub mod conf;
 pub mod dbus;
@@ -11,6 +12,7 @@ pub mod image;
 pub mod init;
 pub mod link;
 pub mod mounts;
+pub mod notify;
 pub mod options;
 pub mod output;
 pub mod report;

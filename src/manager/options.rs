@@ -30,6 +30,8 @@ pub struct Options {
     pub no_log: bool,
     /// `--no-inherit-env`: jobs of a session do not have its init's environment.
     pub no_inherit_env: bool,
+    /// `--no-cgroups`: `cgroup` means nothing.
+    pub no_cgroups: bool,
     /// `--no-startup-event`.
     pub no_startup_event: bool,
     /// `--startup-event`.
@@ -51,6 +53,7 @@ impl Default for Options {
             session_bus: false,
             no_log: false,
             no_inherit_env: false,
+            no_cgroups: false,
             no_startup_event: false,
             startup_event: "startup".into(),
             priority: None,
@@ -116,7 +119,8 @@ impl Options {
                 "--no-log" => options.no_log = true,
                 "--no-inherit-env" => options.no_inherit_env = true,
                 "--no-startup-event" => options.no_startup_event = true,
-                "--no-sessions" | "--no-cgroups" | "--chroot-sessions" | "--restart" | "--write-state-file" => {}
+                "--no-cgroups" => options.no_cgroups = true,
+                "--no-sessions" | "--chroot-sessions" | "--restart" | "--write-state-file" => {}
                 "-q" | "--quiet" => options.priority = Some(Priority::Error),
                 "-v" | "--verbose" => options.priority = Some(Priority::Info),
                 "--debug" => options.priority = Some(Priority::Debug),

@@ -10,6 +10,9 @@ use crate::options::Options;
 /// Address of the system init's private socket, as in D-Bus addresses (`unix:abstract=…`).
 pub const SYSTEM_SOCKET: &str = "/com/ubuntu/upstart";
 
+/// Where systemd-tmpfiles may be.
+const TMPFILES: [&str; 3] = ["/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles", "/usr/sbin/systemd-tmpfiles"];
+
 /// Where things are.
 #[derive(Clone, Debug)]
 pub struct Scope {
@@ -76,7 +79,7 @@ impl Scope {
     pub fn settings(&self, options: &Options) -> Settings {
         let origin: Vec<String> = std::env::vars_os()
             .map(|(key, value)| format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))
-            .filter(|entry| !entry.starts_with("UPSTART_"))
+            .filter(|entry| !entry.starts_with("UPSTART_") && !entry.starts_with("NOTIFY_SOCKET="))
             .collect();
         let mut base: Vec<String> = Vec::new();
         if !self.is_session || options.no_inherit_env {
@@ -90,6 +93,7 @@ impl Scope {
             origin,
             base,
             session_address: self.is_session.then(|| self.address()),
+            has_tmpfiles: TMPFILES.iter().any(|path| Path::new(path).exists()),
             has_apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
             default_console: if options.no_log && options.default_console == machine::class::ConsoleKind::Log {
                 machine::class::ConsoleKind::None

@@ -34,15 +34,26 @@ pub struct Prepared {
     pub output: Option<(String, OwnedFd)>,
 }
 
+/// What the machine does not know of a process.
+#[derive(Debug, Default)]
+pub struct Extras {
+    /// The numbers of its user and groups.
+    pub identity: Option<Identity>,
+    /// The directory of its control group.
+    pub cgroup: Option<OwnedFd>,
+    /// Where it is to say that it is ready.
+    pub notify_address: Option<String>,
+}
+
 /// Prepares a spawn.
 ///
-/// `open` gives a copy of a held descriptor by its name.
+/// `extras` are what the manager adds to what the machine knows; `open` gives a copy of a held descriptor by its name.
 ///
 /// # Errors
 /// When a descriptor cannot be made: the reason in the words of the log.
 pub fn prepare(
     spawn: &Spawn,
-    identity: Option<Identity>,
+    extras: Extras,
     log_file: &str,
     open: impl Fn(&str) -> Option<OwnedFd>,
 ) -> Result<Prepared, String> {
@@ -57,25 +68,29 @@ pub fn prepare(
         chroot: spawn.attributes.chroot.as_deref().map(|path| bytes_of(path).into_owned()),
         working_directory: spawn.attributes.chdir.as_deref().map(|path| bytes_of(path).into_owned()),
         apparmor_profile: spawn.attributes.apparmor_switch.clone(),
-        identity,
+        identity: extras.identity,
         follow_forks: if matches!(spawn.expect, Expect::Fork | Expect::Daemon) { spawn.expect.awaits() } else { 0 },
-        report_stop: spawn.expect == Expect::Stop || spawn.debug,
+        report_stop: spawn.expect == Expect::Stop,
+        stop_first: spawn.debug,
         ..SpawnRequest::default()
     };
     request.argv = words(spawn, &mut request.descriptors, &mut descriptors)?;
     let mut environment = spawn.environment.clone();
     pass_files(spawn, &mut environment, &mut request.descriptors, &mut descriptors, open);
+    if let Some(address) = &extras.notify_address {
+        environ::put(&mut environment, "NOTIFY_SOCKET", address);
+    }
     request.environment = environment.iter().map(|entry| bytes_of(entry).into_owned()).collect();
+    if let Some(group) = extras.cgroup {
+        request.cgroup = Some(index(&descriptors));
+        descriptors.push(group);
+    }
     let output = give_console(spawn.console, spawn.ticket, log_file, &mut request, &mut descriptors)?;
     Ok(Prepared { request, descriptors, output })
 }
 
 /// The program's arguments; a script of several lines goes into a memory file.
-fn words(
-    spawn: &Spawn,
-    numbers: &mut Vec<(u16, i32)>,
-    descriptors: &mut Vec<OwnedFd>,
-) -> Result<Vec<Vec<u8>>, String> {
+fn words(spawn: &Spawn, numbers: &mut Vec<(u16, i32)>, descriptors: &mut Vec<OwnedFd>) -> Result<Vec<Vec<u8>>, String> {
     let shell = |rest: &[&str]| {
         let words = ["/bin/sh", "-e"].iter().chain(rest);
         words.map(|word| bytes_of(word).into_owned()).collect()
@@ -84,7 +99,8 @@ fn words(
         Program::Words(words) => Ok(words.iter().map(|word| bytes_of(word).into_owned()).collect()),
         Program::Shell(line) => Ok(shell(&["-c", line])),
         Program::Script(text) => {
-            let file = memfd_create(c"script", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed("make a script", errno))?;
+            let file =
+                memfd_create(c"script", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed("make a script", errno))?;
             let mut file = std::fs::File::from(file);
             file.write_all(&bytes_of(text)).map_err(|error| format!("unable to make a script: {error}"))?;
             numbers.push((index(descriptors), SCRIPT_FD));
@@ -212,6 +228,13 @@ pub fn reason(stage: Stage, errno: i32) -> String {
         Stage::Descriptor => "pass a descriptor".to_owned(),
         Stage::Limit(resource) => format!("set \"{}\" resource limit", name_of(resource)),
         Stage::Nice => "set priority".to_owned(),
+        Stage::OomScore if errno == Errno::EACCES as i32 => {
+            // In a container, and in a session.
+            return format!(
+                "unable to set oom adjustment: {} (to lower it takes CAP_SYS_RESOURCE)",
+                Errno::EACCES.desc()
+            );
+        }
         Stage::OomScore => "set oom adjustment".to_owned(),
         Stage::Chroot => "change root directory".to_owned(),
         Stage::WorkingDirectory => "change working directory".to_owned(),

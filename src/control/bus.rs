@@ -51,10 +51,13 @@ impl Target {
         Self::SystemBus(address, name.to_owned())
     }
 
-    /// The session bus, where `$DBUS_SESSION_BUS_ADDRESS` says it is, or else `$XDG_RUNTIME_DIR/bus`.
+    /// The session bus, where `$DBUS_SESSION_BUS_ADDRESS` says it is, or else `bus` in `$XDG_RUNTIME_DIR` or what logins
+    /// set that to.
     pub fn session_bus(name: &str) -> Self {
-        let address = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_else(|_| {
-            let directory = std::env::var("XDG_RUNTIME_DIR").unwrap_or_default();
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let address = variable("DBUS_SESSION_BUS_ADDRESS").unwrap_or_else(|| {
+            let directory = variable("XDG_RUNTIME_DIR");
+            let directory = directory.unwrap_or_else(|| format!("/run/user/{}", nix::unistd::getuid()));
             format!("unix:path={directory}/bus")
         });
         Self::SessionBus(address, name.to_owned())

@@ -24,6 +24,7 @@ pub mod translate;
 pub mod users;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// Runs the manager to its end.
@@ -32,7 +33,8 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     let options = match options::Options::parse(words) {
         Ok(options) => options,
         Err(error) => {
-            report::error(&error.to_string());
+            // As all programs say it, with the hint on a line of its own, which a message of init cannot have.
+            let _ = writeln!(std::io::stderr(), "init: {error}");
             return ExitCode::from(keeper::protocol::EXIT_USAGE);
         }
     };

@@ -4,6 +4,7 @@
 //! that read Upstart's output expect. On a real boot both are the console, and the kernel's log (/dev/kmsg) is the better
 //! place, since nobody reads the console and syslog is not there yet.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
@@ -20,8 +21,12 @@ pub fn use_kernel_log() {
     });
 }
 
+/// Longest message in the kernel's log, in bytes; longer records than about 1,000 are refused (`PRINTKRB_RECORD_MAX`).
+const KERNEL_LOG_MAX_BYTES: usize = 900;
+
 /// Writes one message. Whether its priority is wanted was decided before.
 pub fn write(priority: Priority, text: &str) {
+    let text = &one_line(text);
     if let Some(Some(kernel_log)) = KERNEL_LOG.get() {
         let level = match priority {
             Priority::Debug => 7,
@@ -31,6 +36,7 @@ pub fn write(priority: Priority, text: &str) {
             Priority::Error => 3,
             Priority::Fatal => 2,
         };
+        let text = &text[..text.floor_char_boundary(KERNEL_LOG_MAX_BYTES)];
         // A message that cannot be written has no better place to go.
         let _ = (&*kernel_log).write_all(format!("<{level}>init: {text}\n").as_bytes());
     } else if priority >= Priority::Warn {
@@ -42,6 +48,19 @@ pub fn write(priority: Priority, text: &str) {
     }
 }
 
+/// The text without characters that would make it look like several messages, or do things to a terminal: names of
+/// instances come from events, and may hold anything.
+fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |letter: char| {
+        let escape = letter.is_control().then(|| letter.escape_default());
+        escape.into_iter().flatten().chain((!letter.is_control()).then_some(letter))
+    };
+    Cow::Owned(text.chars().flat_map(shown).collect())
+}
+
 /// A warning.
 pub fn warn(text: &str) {
     write(Priority::Warn, text);
@@ -50,4 +69,15 @@ pub fn warn(text: &str) {
 /// An error.
 pub fn error(text: &str) {
     write(Priority::Error, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_forged_message_stays_within_its_line() {
+        assert_eq!(one_line("many (\u{fc}) started"), "many (\u{fc}) started");
+        assert_eq!(one_line("many (1\ninit: root\u{1b}[2J) ended"), "many (1\\ninit: root\\u{1b}[2J) ended");
+    }
 }

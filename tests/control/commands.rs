@@ -143,6 +143,11 @@ fn init_itself_is_told_and_asked() {
     shell.expect(&[("initctl reload-configuration", ""), ("status new", "new stop/waiting")]);
     fs::remove_file(world.path("/run/init/new.conf")).unwrap();
     shell.expect(&[("initctl reload-configuration", ""), ("status new", "! status: Unknown job: new\n[exit 1]")]);
+    shell.expect(&[(
+        "initctl --session list",
+        "! initctl: Unable to connect to session bus: Failed to connect to socket /run/user/0/bus: No such file or directory\n\
+         [exit 1]",
+    )]);
     let outside = Shell::root(&world).with("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/no-bus");
     outside.expect(&[(
         "initctl --system list",

@@ -36,7 +36,9 @@ pub fn write(priority: Priority, text: &str) {
             Priority::Error => 3,
             Priority::Fatal => 2,
         };
-        let text = &text[..text.floor_char_boundary(KERNEL_LOG_MAX_BYTES)];
+        let most = text.len().min(KERNEL_LOG_MAX_BYTES);
+        let end = (0..=most).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+        let text = &text[..end];
         // A message that cannot be written has no better place to go.
         let _ = (&*kernel_log).write_all(format!("<{level}>init: {text}\n").as_bytes());
     } else if priority >= Priority::Warn {

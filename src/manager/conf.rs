@@ -22,8 +22,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 mod files;
 
-pub use files::{Source, Stamp};
 use files::{Found, walk};
+pub use files::{Source, Stamp};
 
 /// How long to wait for more events before looking: programs write several files at once.
 const SETTLE: Duration = Duration::from_millis(10);

@@ -87,9 +87,9 @@ impl KeeperLink {
             if writable.is_some() {
                 let link = &self.link;
                 let Some((message, descriptors)) = self.waiting.front() else { continue };
-                let sent = self.readiness.try_io(Interest::WRITABLE, || {
-                    send_one(link, message, descriptors).map_err(io::Error::from)
-                });
+                let sent = self
+                    .readiness
+                    .try_io(Interest::WRITABLE, || send_one(link, message, descriptors).map_err(io::Error::from));
                 match sent {
                     Ok(()) => drop(self.waiting.pop_front()),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -150,6 +150,7 @@ fn hear_greeting(link: &Link) -> io::Result<Greeting> {
             Err(error) => return Err(error.into()),
         }
     }
-    let occasion = occasion.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a roll call without beginning"))?;
+    let occasion =
+        occasion.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a roll call without beginning"))?;
     Ok(Greeting { occasion, entries, held })
 }

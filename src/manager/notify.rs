@@ -283,7 +283,7 @@ pub fn sender(state: &State, message: &Message) -> Sender {
     if mains.iter().any(|main| main.pid == 0) {
         return Sender::Unheard;
     }
-    let waiting = mains.iter().filter(|main| main.awaits > 0 && (uid == 0 || owner(main.pid) == Some(uid)));
+    let waiting = mains.iter().filter(|main| main.awaits > 0 && owner(main.pid) == Some(uid));
     match waiting.map(|main| main.ticket).collect::<Vec<_>>()[..] {
         [only] if is_gone => Sender::Of(only),
         _ => Sender::Stranger,

@@ -106,11 +106,7 @@ impl Output {
     ///
     /// # Errors
     /// When there are no more descriptors or threads.
-    pub fn start(
-        directory: PathBuf,
-        makes_directory: bool,
-        held: &mut Vec<(String, OwnedFd)>,
-    ) -> io::Result<Self> {
+    pub fn start(directory: PathBuf, makes_directory: bool, held: &mut Vec<(String, OwnedFd)>) -> io::Result<Self> {
         let (commands, commanded) = channel();
         let (ask, requests) = unbounded_channel();
         let wake = std::sync::Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
@@ -282,7 +278,8 @@ impl Worker {
     }
 
     fn adopt(&mut self, name: String, master: OwnedFd) {
-        let file = name.strip_prefix(STREAM).and_then(|rest| rest.split_once(':')).map_or("unknown.log", |(_, file)| file);
+        let file =
+            name.strip_prefix(STREAM).and_then(|rest| rest.split_once(':')).map_or("unknown.log", |(_, file)| file);
         let stream = Stream { file: file.to_owned(), master: master.into(), name };
         let number = self.next_stream;
         self.next_stream += 1;
@@ -348,7 +345,9 @@ impl Worker {
             while let Ok(length @ 1..) = nix::unistd::read(self.pipe.0.as_fd(), &mut lost) {
                 count += length;
             }
-            self.warn(format!("{count} bytes of output for {file} are lost, neither file nor memory takes them: {error}"));
+            self.warn(format!(
+                "{count} bytes of output for {file} are lost, neither file nor memory takes them: {error}"
+            ));
         }
         if self.sink.has_spools() && self.retry_at.is_none() {
             self.retry_at = Some(Instant::now() + RETRY);

@@ -155,7 +155,9 @@ fn replay(
         let suspects = 10_usize.saturating_pow(failed_starts - SUSPECT_FRAMES_AFTER).min(frames.len());
         let dropped = frames.split_off(frames.len() - suspects);
         if let Some(first) = dropped.first() {
-            let text = format!("{failed_starts} managers have failed on this journal; the newest {suspects} frames are not believed");
+            let text = format!(
+                "{failed_starts} managers have failed on this journal; the newest {suspects} frames are not believed"
+            );
             recovery.findings.push(text);
             set_aside(log, first.sequence, recovery);
         }
@@ -198,7 +200,9 @@ fn replay_frames(state: &mut State, frames: &[Frame], log: &mut Log<FileStorage>
 fn set_aside(log: &mut Log<FileStorage>, sequence: u64, recovery: &mut Recovery) {
     match log.quarantine_from(sequence) {
         Ok(aside) => {
-            recovery.findings.push(format!("{} frames from {sequence} on were set aside as {:?}", aside.frames, aside.files));
+            recovery
+                .findings
+                .push(format!("{} frames from {sequence} on were set aside as {:?}", aside.frames, aside.files));
         }
         Err(error) => recovery.findings.push(format!("frames from {sequence} on cannot be set aside: {error}")),
     }

@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::sendfile::sendfile;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Request, spool_name, splice_some};
+use super::{Request, splice_some, spool_name};
 
 /// How many log files are kept open between writes.
 const OPEN_MAX: usize = 256;

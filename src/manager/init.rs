@@ -400,6 +400,7 @@ impl Init {
             }
             Incoming::Control { caller, control } => {
                 self.control(&caller, control);
+                self.dbus.done(&caller);
                 Ok(())
             }
             Incoming::Log(priority, text) => {
@@ -420,10 +421,8 @@ impl Init {
             }
             Control::NotifyDiskWriteable => self.output.retry(),
             Control::NotifyDBusAddress(address) => {
-                match self.dbus.set_bus_address(address) {
-                    Ok(()) => self.dbus.reply_on_bus(caller),
-                    error => self.dbus.reply(caller, error),
-                }
+                let result = self.dbus.set_bus_address(address);
+                self.dbus.reply(caller, result);
                 return;
             }
             // There is no cgroup manager; control groups are made without one.

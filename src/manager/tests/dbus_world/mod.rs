@@ -274,6 +274,7 @@ impl World {
             Incoming::Control { caller, control } => {
                 self.controls.push(control);
                 self.dbus.reply(&caller, Ok(()));
+                self.dbus.done(&caller);
             }
             Incoming::Log(_, text) => self.log.push(text),
         }

@@ -400,7 +400,6 @@ impl Init {
             }
             Incoming::Control { caller, control } => {
                 self.control(&caller, control);
-                self.dbus.done(&caller);
                 Ok(())
             }
             Incoming::Log(priority, text) => {
@@ -421,8 +420,10 @@ impl Init {
             }
             Control::NotifyDiskWriteable => self.output.retry(),
             Control::NotifyDBusAddress(address) => {
-                let result = self.dbus.set_bus_address(address);
-                self.dbus.reply(caller, result);
+                match self.dbus.set_bus_address(address) {
+                    Ok(()) => self.dbus.reply_on_bus(caller),
+                    error => self.dbus.reply(caller, error),
+                }
                 return;
             }
             // There is no cgroup manager; control groups are made without one.

@@ -8,7 +8,7 @@
 //! which is opened for the first such call and holds nothing that a crash could lose. Unique names are never used
 //! again while a bus lives, so an answer stays true as long as the connection.
 
-use machine::effect::Priority;
+use machine::effect::{Caller, Priority};
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use zbus::message::{Message, Type};
 use super::admit::say;
 use super::connection::{Connection, End, Phase, Role, Step};
 use super::resume::bus_name;
-use super::{BUS, Dbus, Incoming, address, auth, socket, wire};
+use super::{BUS, ControlError, Dbus, Incoming, address, auth, socket, wire};
 
 /// The well-known name.
 const WELL_KNOWN: &str = "com.ubuntu.Upstart";
@@ -51,6 +51,8 @@ pub(super) struct Bus {
     asked: BTreeMap<u32, String>,
     /// Questions that wait for the asker to be connected.
     questions: Vec<String>,
+    /// Who is to be told when init has its name.
+    waiting: Vec<Caller>,
 }
 
 impl Bus {
@@ -66,7 +68,13 @@ impl Bus {
             callers: BTreeMap::new(),
             asked: BTreeMap::new(),
             questions: Vec::new(),
+            waiting: Vec::new(),
         }
+    }
+
+    /// Has somebody told when init has its name on the bus, or that it will not.
+    pub(super) fn wait(&mut self, caller: Caller) {
+        self.waiting.push(caller);
     }
 
     /// Whether there is a bus to be on and init is not on it, nor about to be.
@@ -210,6 +218,9 @@ impl Dbus {
                 self.bus.is_quiet = false;
                 let text = format!("on the bus as {WELL_KNOWN} ({})", self.bus.unique);
                 self.events.push_back(Incoming::Log(Priority::Info, text));
+                for caller in std::mem::take(&mut self.bus.waiting) {
+                    self.reply(&caller, Ok(()));
+                }
             }
             Phase::Open if connection.role == Role::Asker => {
                 if let Some(name) = self.bus.asked.remove(&serial) {
@@ -294,6 +305,14 @@ impl Dbus {
         self.bus.asked.clear();
         if let Some(asker) = self.bus.asker.take().and_then(|asker| self.connections.remove(&asker)) {
             self.settle(asker, Err(End::Closed));
+        }
+        for caller in std::mem::take(&mut self.bus.waiting) {
+            let reason = match end {
+                End::Closed => "it has closed the connection".to_owned(),
+                End::Misbehaved(what) => (*what).to_owned(),
+                End::Failed(error) => error.to_string(),
+            };
+            self.reply(&caller, Err(ControlError::NoName(reason)));
         }
         let reason = match end {
             End::Closed => None,

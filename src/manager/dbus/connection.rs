@@ -431,6 +431,15 @@ impl Connection {
         }
     }
 
+    /// The message that was handed out is answered, if it was this one; see [`Connection::answered`].
+    pub(super) fn replied(&mut self, caller: &Caller) {
+        if let Inbox::Handed { caller: handed, in_socket } = &self.inbox
+            && handed == caller
+        {
+            self.answered(*in_socket);
+        }
+    }
+
     /// Takes a message out of the socket.
     pub(super) fn finish(&mut self, in_socket: usize, scratch: &mut [u8]) -> Result<(), End> {
         self.inbox = Inbox::Idle;

@@ -134,7 +134,7 @@ pub enum Incoming {
         /// The descriptor of EmitEventWithFile; the call does not name it yet.
         file: Option<OwnedFd>,
     },
-    /// A call for the main loop, by somebody who may. [`Dbus::reply`] and [`Dbus::done`] are to be called.
+    /// A call for the main loop, by somebody who may. [`Dbus::reply`] is to be called.
     Control {
         /// Who called.
         caller: Caller,
@@ -167,6 +167,8 @@ pub enum ControlError {
     BadAddress(String),
     /// Nobody listens there: the socket, and why it cannot be connected to.
     Unreachable(String, nix::errno::Errno),
+    /// Somebody listens there, but init cannot have its name: why.
+    NoName(String),
 }
 
 impl std::fmt::Display for ControlError {
@@ -175,6 +177,7 @@ impl std::fmt::Display for ControlError {
             Self::CGroupManagerNotAvailable(address) => write!(f, "There is no cgroup manager at {address}"),
             Self::BadAddress(address) => write!(f, "Not an address of a socket on this machine: {address}"),
             Self::Unreachable(socket, errno) => write!(f, "Failed to connect to socket {socket}: {}", errno.desc()),
+            Self::NoName(reason) => write!(f, "Failed to get a name on the bus: {reason}"),
         }
     }
 }
@@ -187,6 +190,7 @@ impl From<&ControlError> for Refusal {
             ControlError::CGroupManagerNotAvailable(_) => "com.ubuntu.Upstart0_6.Error.CGroupManagerNotAvailable",
             ControlError::BadAddress(_) => "org.freedesktop.DBus.Error.InvalidArgs",
             ControlError::Unreachable(..) => "org.freedesktop.DBus.Error.NoServer",
+            ControlError::NoName(_) => "org.freedesktop.DBus.Error.Failed",
         };
         Self { name, text: error.to_string() }
     }
@@ -350,12 +354,22 @@ impl Dbus {
         }
     }
 
-    /// Answers a [`Control`].
+    /// Answers a [`Control`]. As nothing of it is in the journal, it stays in its socket until the answer is out: should
+    /// this manager end before, the next one finds it there.
     pub fn reply(&mut self, caller: &Caller, result: Result<(), ControlError>) {
         self.queue_reply(caller, 0, |caller| match &result {
             Ok(()) => wire::reply(caller, &()),
             Err(error) => announce::refused(caller, &error.into()),
         });
+        if let Some(connection) = self.connections.get_mut(&caller.connection) {
+            connection.replied(caller);
+            self.dirty.insert(caller.connection);
+        }
+    }
+
+    /// Answers a [`Control`] as soon as init has its name on the bus, or it is clear that it will not get it.
+    pub fn reply_on_bus(&mut self, caller: &Caller) {
+        if self.is_on_bus() { self.reply(caller, Ok(())) } else { self.bus.wait(caller.clone()) }
     }
 
     fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller) -> Option<Message>) {

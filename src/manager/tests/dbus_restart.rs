@@ -48,6 +48,25 @@ fn killed_after_the_answer() {
     dies_and_comes_back(Death::BeforeDone);
 }
 
+/// The job files are read on another thread, and the answer comes later; nothing of the call is in the journal.
+#[test]
+fn killed_while_a_control_is_carried_out() {
+    let (listener, name) = listener();
+    let world = start(Setup::default(), &listener, Remains::default());
+    let mut client = Client::new(&name);
+    client.ping();
+    world.die(Death::BeforeAnswer);
+    let serial = client.send(MANAGER, UPSTART, "ReloadConfiguration", &());
+    let behind = client.send(MANAGER, UPSTART, "GetAllJobs", &());
+    world.wait_until("it is carried out", |world| world.controls.len() == 1);
+    Client::new(&name).ping();
+    let world = start(Setup::default(), &listener, world.kill());
+    client.reply(serial).unwrap();
+    client.reply(behind).unwrap();
+    assert_eq!(world.with(|world| world.controls.len()), 1);
+    world.kill();
+}
+
 #[test]
 fn the_next_manager_gives_a_number_twice() {
     let (listener, name) = listener();

@@ -45,6 +45,8 @@ pub enum Death {
     AfterJournal,
     /// When the next call is answered, before it is taken out of the socket.
     BeforeDone,
+    /// When it is killed; until then controls are carried out, and not answered.
+    BeforeAnswer,
 }
 
 /// The world. All but the journal and what the keeper holds is lost when it dies.
@@ -273,8 +275,9 @@ impl World {
             }
             Incoming::Control { caller, control } => {
                 self.controls.push(control);
-                self.dbus.reply(&caller, Ok(()));
-                self.dbus.done(&caller);
+                if self.death != Death::BeforeAnswer {
+                    self.dbus.reply(&caller, Ok(()));
+                }
             }
             Incoming::Log(_, text) => self.log.push(text),
         }

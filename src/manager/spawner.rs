@@ -5,7 +5,6 @@
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 
 use keeper::protocol::{Console, Identity, SpawnRequest, Stage};
 use machine::class::{ConsoleKind, Expect, Resource};
@@ -16,6 +15,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::pty::openpty;
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::unistd::pipe2;
 
 /// Number of the descriptor a long script is read from.
 const SCRIPT_FD: i32 = 9;
@@ -148,22 +148,29 @@ fn give_console(
             Ok(None)
         }
         ConsoleKind::Log => {
-            if !Path::new("/dev/ptmx").exists() {
-                return Ok(None);
-            }
-            let pty = openpty(None, None).map_err(|errno| failed("open a pseudo-terminal", errno))?;
-            let flags = OFlag::from_bits_retain(fcntl(&pty.master, FcntlArg::F_GETFL).unwrap_or_default());
-            fcntl(&pty.master, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))
-                .map_err(|errno| failed("set up a pseudo-terminal", errno))?;
-            let copy = pty.master.try_clone().map_err(|error| format!("unable to hold a pseudo-terminal: {error}"))?;
+            let (ours, theirs) = output_channel()?;
+            let copy = ours.try_clone().map_err(|error| format!("unable to hold the job's output: {error}"))?;
             let name = crate::output::hold_name(ticket, log_file);
             request.console = Console::Log(index(descriptors));
-            descriptors.push(pty.slave);
+            descriptors.push(theirs);
             request.hold.push((name.clone(), index(descriptors)));
-            descriptors.push(pty.master);
+            descriptors.push(ours);
             Ok(Some((name, copy)))
         }
     }
+}
+
+/// Our end and the job's end of what its output goes through: a pseudo-terminal, or a pipe where there is none to be had
+/// (`kernel.pty.max` is 4,096 for the whole machine, a chroot may lack /dev/pts), because output through a pipe is better
+/// than a job that does not start.
+fn output_channel() -> Result<(OwnedFd, OwnedFd), String> {
+    let (ours, theirs) = match openpty(None, None) {
+        Ok(pty) => (pty.master, pty.slave),
+        Err(_) => pipe2(OFlag::O_CLOEXEC).map_err(|errno| failed("make a pipe for output", errno))?,
+    };
+    let flags = OFlag::from_bits_retain(fcntl(&ours, FcntlArg::F_GETFL).unwrap_or_default());
+    fcntl(&ours, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map_err(|errno| failed("set up output", errno))?;
+    Ok((ours, theirs))
 }
 
 fn index(descriptors: &[OwnedFd]) -> u16 {

@@ -29,10 +29,10 @@ impl Keeper {
 
     fn note_stops(&mut self) {
         for (_, slot) in self.table.processes() {
-            if slot.awaits_stop() && slot.state() == Some(State::Running) && processes::stopped(slot.pid()) {
-                if slot.set_stopped() {
-                    self.outgoing.push_back(ToManager::Stopped { ticket: slot.ticket() });
-                }
+            let has_stopped =
+                slot.awaits_stop() && slot.state() == Some(State::Running) && processes::stopped(slot.pid());
+            if has_stopped && slot.set_stopped() {
+                self.outgoing.push_back(ToManager::Stopped { ticket: slot.ticket() });
             }
         }
     }

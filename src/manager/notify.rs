@@ -6,8 +6,9 @@
 //! it is looked at first and removed after its turn ([`Notify::consume`]); a manager that comes after a crash sees it again.
 //!
 //! **Who is it?** The kernel tells the sender's pid (`SCM_CREDENTIALS`). It is the job's if it is its main process, is in
-//! the session or process group of that, or has it among its parents. Of a sender that is gone by then nothing more can
-//! be known: its message counts for the one job that waits for one and runs as the same user, if there is exactly one.
+//! the session or process group of that, or has it among its parents; or, where its parents are gone, if its environment
+//! names the job and it runs as the same user. Of a sender that is gone by then nothing more can be known: its message
+//! counts for the one job that waits for one and runs as the same user, if there is exactly one.
 //! Understood are `READY=1` and, for the log, `STATUS=`; everything else is ignored. Descriptors are closed unseen, which is
 //! what `BARRIER=1` asks for.
 
@@ -21,7 +22,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram as StdDatagram};
 use std::path::{Path, PathBuf};
 
 use machine::class::Expect;
-use machine::job::{Process, ProcessKind};
+use machine::job::{Instance, Process, ProcessKind};
+use machine::parse::bytes_of;
 use machine::spawn::Spawn;
 use machine::state::State;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixCredentials, recv, recvmsg, setsockopt, sockopt};
@@ -259,8 +261,8 @@ fn peek(socket: &UnixDatagram) -> io::Result<((i32, u32), String)> {
 pub fn sender(state: &State, message: &Message) -> Sender {
     let (pid, uid) = message.sender;
     let expects = |class: &str| state.class(class).is_some_and(|found| found.definition.expect == Expect::Notify);
-    let instances = state.instances().filter(|instance| expects(&instance.class));
-    let mains: Vec<&Process> = instances.filter_map(|instance| instance.process(ProcessKind::Main)).collect();
+    let instances: Vec<&Instance> = state.instances().filter(|instance| expects(&instance.class)).collect();
+    let mains: Vec<&Process> = instances.iter().filter_map(|instance| instance.process(ProcessKind::Main)).collect();
     let main_of = |pid: i32| mains.iter().find(|main| pid > 0 && main.pid == pid).map(|main| main.ticket);
     let mut next = pid;
     let mut is_gone = false;
@@ -283,11 +285,24 @@ pub fn sender(state: &State, message: &Message) -> Sender {
     if mains.iter().any(|main| main.pid == 0) {
         return Sender::Unheard;
     }
-    let waiting = mains.iter().filter(|main| main.awaits > 0 && owner(main.pid) == Some(uid));
+    let is_ours = |main: &Process| owner(main.pid) == Some(uid);
+    if !is_gone {
+        let named =
+            instances.iter().find(|instance| names(pid, instance)).and_then(|one| one.process(ProcessKind::Main));
+        return named.filter(|main| is_ours(main)).map_or(Sender::Stranger, |main| Sender::Of(main.ticket));
+    }
+    let waiting = mains.iter().filter(|main| main.awaits > 0 && is_ours(main));
     match waiting.map(|main| main.ticket).collect::<Vec<_>>()[..] {
-        [only] if is_gone => Sender::Of(only),
+        [only] => Sender::Of(only),
         _ => Sender::Stranger,
     }
+}
+
+/// Whether the environment of a process is that of an instance.
+fn names(pid: i32, instance: &Instance) -> bool {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    let has = |entry: String| environment.split(|&byte| byte == 0).any(|found| found == bytes_of(&entry).as_ref());
+    has(format!("UPSTART_JOB={}", instance.class)) && has(format!("UPSTART_INSTANCE={}", instance.name))
 }
 
 /// Parent, process group and session of a process (proc_pid_stat(5)); none if it is gone, or of another pid namespace.

@@ -20,6 +20,9 @@ use nix::unistd::pipe2;
 /// Number of the descriptor a long script is read from.
 const SCRIPT_FD: i32 = 9;
 
+/// Longer ones the kernel takes for no argument (execve(2), `MAX_ARG_STRLEN` of 32 pages).
+const ARGUMENT_MAX_BYTES: usize = 128 * 1024;
+
 /// Number of the first descriptor that an event brought along.
 const FIRST_FILE_FD: i32 = 10;
 
@@ -98,6 +101,10 @@ fn words(spawn: &Spawn, numbers: &mut Vec<(u16, i32)>, descriptors: &mut Vec<Own
     match &spawn.program {
         Program::Words(words) => Ok(words.iter().map(|word| bytes_of(word).into_owned()).collect()),
         Program::Shell(line) => Ok(shell(&["-c", line])),
+        // In a chroot there may be no /proc to read it from.
+        Program::Script(text) if spawn.attributes.chroot.is_some() && text.len() < ARGUMENT_MAX_BYTES => {
+            Ok(shell(&["-c", text]))
+        }
         Program::Script(text) => {
             let file =
                 memfd_create(c"script", MFdFlags::MFD_CLOEXEC).map_err(|errno| failed("make a script", errno))?;

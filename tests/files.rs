@@ -1,0 +1,2 @@
+//! (to be)
+#![allow(clippy::unwrap_used)]

@@ -64,7 +64,8 @@ fn jobs_do_as_they_are_told() {
     }
     world.write("/run/test/go", "");
     until("it has stopped", || shell.says("status later") == "later stop/waiting");
-    shell.expect(&[("start -q hears", ""), ("status service", "service start/running, process P")]);
+    shell.expect(&[("start -q hears", "")]);
+    until("what it starts runs", || shell.says("status service") == "service start/running, process P");
     until("it listens", || world.path("/run/test/hears").exists());
     shell.expect(&[("reload hears", "")]);
     until("the signal is heard", || world.read("/run/test/heard") == "HUP\n");

@@ -1,7 +1,7 @@
 //! Sessions of one user, side by side: each init has its own jobs, its own variables and its own file.
 
 use std::fs;
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 use nix::sys::signal::Signal;
 use testkit::{Setup, USER_HOME, USER_RUNTIME, World, until, wait_for};
@@ -184,7 +184,9 @@ fn session_bus(world: &World) -> Option<Child> {
         return None;
     }
     let mut command = world.user_command(program);
-    let bus = command.args(["--session", "--nofork", "--nopidfile", "--address=unix:path=/run/user/bus"]).spawn();
+    let bus = command.args(["--session", "--nofork", "--nopidfile", "--address=unix:path=/run/user/bus"]);
+    // It warns of limits that it cannot raise here.
+    let bus = bus.env("HOME", USER_HOME).stderr(Stdio::null()).spawn();
     until("the bus listens", || world.path("/run/user/bus").exists());
     bus.ok()
 }

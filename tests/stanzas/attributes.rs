@@ -132,8 +132,8 @@ fn users_and_groups_are_changed_to() {
 
 #[test]
 fn consoles_are_what_they_are_called() {
-    let tell = "exec sh -c 'readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2 > /run/test/$UPSTART_JOB; \
-                exec sleep 600'\n";
+    let tell = "exec sh -c 'all=$(readlink /proc/$$/fd/0 /proc/$$/fd/1 /proc/$$/fd/2); \
+                echo \"$all\" > /run/test/$UPSTART_JOB; exec sleep 600'\n";
     let mut setup = Setup::new().job("default", tell);
     for console in ["none", "log", "output", "owner"] {
         setup = setup.job(console, &format!("console {console}\n{tell}"));

@@ -5,7 +5,7 @@
 use crate::rig::{await_printed, await_status, is_root, kill_manager, stop};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use testkit::{Setup, World, until};
+use testkit::Setup;
 
 /// Not a test: what a job is to say, in its environment.
 #[test]
@@ -105,14 +105,10 @@ fn a_stranger_says_nothing_and_nonsense_is_ignored() {
         let said = say(text);
         assert!(said.status.success(), "{said:?}");
     }
-    until("all is read", || heard_all(&world));
+    // Words are heard before calls that come after them.
+    world.await_init();
     await_status(&world, "job", "start/spawned, process ");
     stop(&world, "job");
-}
-
-/// Whether nothing waits in the socket: a further stranger's word and then a status call are answered in this order.
-fn heard_all(world: &World) -> bool {
-    world.initctl(&["version"]).status == 0
 }
 
 /// A chroot hides the path of the socket; its other name is not hidden.

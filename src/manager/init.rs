@@ -101,7 +101,9 @@ impl Init {
         for finding in &resumed.recovery.findings {
             report::warn(finding);
         }
-        let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held)?;
+        let file_of =
+            |ticket| resumed.state.process(ticket).map(|(_, found, _)| output::file_name(&found.class, &found.name));
+        let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held, &file_of)?;
         let conf = Conf::start(scope.conf_dirs.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), resumed.state.last_connection() + 1)?;
         dbus.view_mut().recovery = details(&resumed.recovery);
@@ -316,7 +318,7 @@ impl Init {
                 let request = ToKeeper::Spawn(Box::new(prepared.request));
                 self.link.send(request, prepared.descriptors)?;
                 if let Some((name, master)) = prepared.output {
-                    self.output.adopt(name, master);
+                    self.output.adopt(name, log_file, master);
                 }
                 Ok(())
             }

@@ -71,7 +71,28 @@ fn cut(mut name: String) -> String {
 #[must_use]
 pub fn file_name(class: &str, instance: &str) -> String {
     let separator = if instance.is_empty() { "" } else { "-" };
-    format!("{class}{separator}{instance}.log").replace('/', "_")
+    let mut name = format!("{class}{separator}{instance}").replace('/', "_");
+    let mut end = name.len().min(NAME_MAX_BYTES - ".log".len());
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name + ".log"
+}
+
+/// The longest name of a file, in bytes (`NAME_MAX`, limits.h).
+const NAME_MAX_BYTES: usize = 255;
+
+/// The file of a ticket's output, if its process is still known.
+pub type FileOf<'a> = &'a dyn Fn(u64) -> Option<String>;
+
+/// The file that a held pseudo-terminal's output goes to. The name it is held under may be cut, so what is known of the
+/// process comes first.
+fn file_of_held(name: &str, file_of: FileOf<'_>) -> String {
+    let Some((ticket, file)) = name.strip_prefix(STREAM).and_then(|rest| rest.split_once(':')) else {
+        return "unknown.log".into();
+    };
+    ticket.parse().ok().and_then(file_of).unwrap_or_else(|| file.to_owned())
 }
 
 /// What the thread asks the main loop for.
@@ -87,7 +108,7 @@ pub enum Request {
 
 #[derive(Debug)]
 enum Command {
-    Adopt { name: String, master: OwnedFd },
+    Adopt { name: String, file: String, master: OwnedFd },
     Retry,
     Finish,
 }
@@ -106,18 +127,28 @@ impl Output {
     ///
     /// # Errors
     /// When there are no more descriptors or threads.
-    pub fn start(directory: PathBuf, makes_directory: bool, held: &mut Vec<(String, OwnedFd)>) -> io::Result<Self> {
+    pub fn start(
+        directory: PathBuf,
+        makes_directory: bool,
+        held: &mut Vec<(String, OwnedFd)>,
+        file_of: FileOf<'_>,
+    ) -> io::Result<Self> {
         let (commands, commanded) = channel();
         let (ask, requests) = unbounded_channel();
         let wake = std::sync::Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let worker = Worker::new(directory, makes_directory, held, commanded, ask, wake.clone())?;
+        let sink = Sink::new(directory, makes_directory, ask.clone());
+        let mut worker = Worker::new(sink, held, commanded, ask, wake.clone())?;
+        let (ours, others): (Vec<_>, Vec<_>) =
+            held.drain(..).partition(|(name, _)| name.starts_with(STREAM) || name.starts_with(SPOOL));
+        held.extend(others);
+        worker.resume(ours, file_of);
         let thread = thread::Builder::new().name("output".into()).stack_size(256 * 1024).spawn(move || worker.run())?;
         Ok(Self { commands, wake, requests, thread: Some(thread) })
     }
 
     /// Logs what comes out of a pseudo-terminal from now on.
-    pub fn adopt(&self, name: String, master: OwnedFd) {
-        self.command(Command::Adopt { name, master });
+    pub fn adopt(&self, name: String, file: String, master: OwnedFd) {
+        self.command(Command::Adopt { name, file, master });
     }
 
     /// Tries again to write what could not be written.
@@ -178,8 +209,7 @@ struct Worker {
 
 impl Worker {
     fn new(
-        directory: PathBuf,
-        makes_directory: bool,
+        sink: Sink,
         held: &mut Vec<(String, OwnedFd)>,
         commands: Receiver<Command>,
         requests: UnboundedSender<Request>,
@@ -192,20 +222,13 @@ impl Worker {
             (Some(read), Some(write), Some(cursor)) => ((read, write), cursor),
             _ => make_transfer(&requests)?,
         };
-        let sink = Sink::new(directory, makes_directory, requests.clone());
         let (streams, retry_at, paused) = (HashMap::new(), None, Vec::new());
         let cursor = File::from(cursor);
-        let mut worker =
-            Self { epoll, wake, commands, requests, streams, next_stream: 1, pipe, cursor, sink, retry_at, paused };
-        let (ours, others): (Vec<_>, Vec<_>) =
-            held.drain(..).partition(|(name, _)| name.starts_with(STREAM) || name.starts_with(SPOOL));
-        held.extend(others);
-        worker.resume(ours);
-        Ok(worker)
+        Ok(Self { epoll, wake, commands, requests, streams, next_stream: 1, pipe, cursor, sink, retry_at, paused })
     }
 
     /// Takes up what the manager before left: spools first, then what is in the pipe, then the terminals.
-    fn resume(&mut self, held: Vec<(String, OwnedFd)>) {
+    fn resume(&mut self, held: Vec<(String, OwnedFd)>, file_of: FileOf<'_>) {
         let mut streams = Vec::new();
         for (name, descriptor) in held {
             match name.strip_prefix(SPOOL) {
@@ -220,7 +243,8 @@ impl Worker {
             self.empty_pipe(file);
         }
         for (name, descriptor) in streams {
-            self.adopt(name, descriptor);
+            let file = file_of_held(&name, file_of);
+            self.adopt(name, file, descriptor);
         }
     }
 
@@ -263,7 +287,7 @@ impl Worker {
     fn obey(&mut self) -> bool {
         while let Ok(command) = self.commands.try_recv() {
             match command {
-                Command::Adopt { name, master } => self.adopt(name, master),
+                Command::Adopt { name, file, master } => self.adopt(name, file, master),
                 Command::Retry => self.write_spools(),
                 Command::Finish => return true,
             }
@@ -277,10 +301,8 @@ impl Worker {
         self.write_spools();
     }
 
-    fn adopt(&mut self, name: String, master: OwnedFd) {
-        let file =
-            name.strip_prefix(STREAM).and_then(|rest| rest.split_once(':')).map_or("unknown.log", |(_, file)| file);
-        let stream = Stream { file: file.to_owned(), master: master.into(), name };
+    fn adopt(&mut self, name: String, file: String, master: OwnedFd) {
+        let stream = Stream { file, master: master.into(), name };
         let number = self.next_stream;
         self.next_stream += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, number);

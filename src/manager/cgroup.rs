@@ -35,6 +35,9 @@ use settings::Controller;
 /// The variable that names a job's group.
 const NAME: &str = "UPSTART_CGROUP";
 
+/// The group of all groups of one session is called this and the pid of its keeper.
+const SESSION: &str = "upstart-session-";
+
 /// Groups that could not be removed because something lives in them, at most.
 const LEFTOVERS_MAX: usize = 4096;
 
@@ -61,7 +64,7 @@ impl Cgroups {
     /// The groups of an init; a session's is known by the pid of its keeper.
     #[must_use]
     pub fn new(is_disabled: bool, session: Option<i32>) -> Self {
-        let subtree = session.map(|pid| format!("upstart-session-{pid}"));
+        let subtree = session.map(|pid| format!("{SESSION}{pid}"));
         Self { is_disabled, subtree, ..Self::default() }
     }
 
@@ -237,10 +240,21 @@ fn find_base(subtree: Option<&str>) -> Result<PathBuf, String> {
     let own = fs::read_to_string("/proc/self/cgroup").map_err(|error| format!("/proc/self/cgroup: {error}"))?;
     let Some(own) = own_path(&mounts, &own) else { return Err("there is no cgroup v2 here".into()) };
     access(&own, AccessFlags::W_OK).map_err(|errno| format!("control group {}: {}", own.display(), errno.desc()))?;
-    Ok(match subtree {
-        Some(subtree) => own.join(subtree),
-        None => own,
-    })
+    let Some(subtree) = subtree else { return Ok(own) };
+    remove_dead_sessions(&own);
+    Ok(own.join(subtree))
+}
+
+/// What sessions that were killed have left. Those of other pid namespaces may look dead; their groups cannot be removed
+/// while something lives in them, and are made anew when they are wanted.
+fn remove_dead_sessions(own: &Path) {
+    for entry in fs::read_dir(own).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|name| name.strip_prefix(SESSION)).and_then(|pid| pid.parse::<u32>().ok());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists()) {
+            remove(&entry.path(), own);
+        }
+    }
 }
 
 /// The directory of a process's own group on cgroup v2, from its mountinfo and its cgroup file (proc_pid_mountinfo(5),
@@ -282,7 +296,7 @@ fn enable(controller: &str, base: &Path, group: &Path) -> Result<(), (PathBuf, i
 }
 
 fn is_subtree(base: &Path) -> bool {
-    base.file_name().is_some_and(|name| name.as_bytes().starts_with(b"upstart-session-"))
+    base.file_name().is_some_and(|name| name.as_bytes().starts_with(SESSION.as_bytes()))
 }
 
 /// The kernel's word for a controller that is not there.

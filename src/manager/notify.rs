@@ -286,9 +286,11 @@ pub fn sender(state: &State, message: &Message) -> Sender {
         return Sender::Unheard;
     }
     let is_ours = |main: &Process| owner(main.pid) == Some(uid);
-    if !is_gone {
-        let named =
-            instances.iter().find(|instance| names(pid, instance)).and_then(|one| one.process(ProcessKind::Main));
+    // A zombie has none any more.
+    let environment = if is_gone { Vec::new() } else { fs::read(format!("/proc/{pid}/environ")).unwrap_or_default() };
+    if !environment.is_empty() {
+        let named = instances.iter().find(|instance| is_of(&environment, instance));
+        let named = named.and_then(|instance| instance.process(ProcessKind::Main));
         return named.filter(|main| is_ours(main)).map_or(Sender::Stranger, |main| Sender::Of(main.ticket));
     }
     let waiting = mains.iter().filter(|main| main.awaits > 0 && is_ours(main));
@@ -298,9 +300,8 @@ pub fn sender(state: &State, message: &Message) -> Sender {
     }
 }
 
-/// Whether the environment of a process is that of an instance.
-fn names(pid: i32, instance: &Instance) -> bool {
-    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+/// Whether the environment of a process (proc_pid_environ(5)) is that of an instance.
+fn is_of(environment: &[u8], instance: &Instance) -> bool {
     let has = |entry: String| environment.split(|&byte| byte == 0).any(|found| found == bytes_of(&entry).as_ref());
     has(format!("UPSTART_JOB={}", instance.class)) && has(format!("UPSTART_INSTANCE={}", instance.name))
 }

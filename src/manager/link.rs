@@ -1,5 +1,7 @@
 //! The link to the keeper: never waits, never loses a message.
 
+#![allow(unsafe_code)] // AsyncFd wants a promise about the descriptor.
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,14 +9,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use keeper::link::{Link, LinkError};
 use keeper::protocol::{Entry, Occasion, ToKeeper, ToManager};
 use tokio::io::Interest;
-use tokio::net::UnixStream;
+use tokio::io::unix::AsyncFd;
 
 /// The manager's end.
 #[derive(Debug)]
 pub struct KeeperLink {
-    link: Link,
-    /// The same socket, for readiness alone.
-    readiness: UnixStream,
+    /// Watched for messages alone: with interest in room as well, each message that the keeper takes would wake us.
+    link: AsyncFd<Link>,
+    /// The same socket, watched for room while messages wait for it.
+    room: Option<AsyncFd<OwnedFd>>,
+    /// Whether a look found no message since the last wake-up.
+    is_drained: bool,
     waiting: VecDeque<(ToKeeper, Vec<OwnedFd>)>,
 }
 
@@ -39,8 +44,9 @@ impl KeeperLink {
         link.set_nonblocking(false)?;
         let greeting = hear_greeting(&link)?;
         link.set_nonblocking(true)?;
-        let copy = std::os::unix::net::UnixStream::from(link.as_fd().try_clone_to_owned()?);
-        Ok((Self { link, readiness: UnixStream::from_std(copy)?, waiting: VecDeque::new() }, greeting))
+        // SAFETY: the link owns its descriptor and always names the same one.
+        let link = unsafe { AsyncFd::register_with_interest(link, Interest::READABLE) }?;
+        Ok((Self { link, room: None, is_drained: false, waiting: VecDeque::new() }, greeting))
     }
 
     /// Says something, now or as soon as there is room for it; in order.
@@ -54,7 +60,7 @@ impl KeeperLink {
 
     fn flush(&mut self) -> io::Result<()> {
         while let Some((message, descriptors)) = self.waiting.front() {
-            match send_one(&self.link, message, descriptors) {
+            match send_one(self.link.get_ref(), message, descriptors) {
                 Ok(()) => {}
                 Err(LinkError::WouldBlock) => return Ok(()),
                 Err(error) => {
@@ -76,26 +82,28 @@ impl KeeperLink {
             if !self.waiting.is_empty() {
                 self.flush()?;
             }
-            let writable = if self.waiting.is_empty() { None } else { Some(Interest::WRITABLE) };
-            let interest = writable.map_or(Interest::READABLE, |also| Interest::READABLE | also);
-            self.readiness.ready(interest).await?;
-            match self.readiness.try_io(Interest::READABLE, || self.link.receive().map_err(io::Error::from)) {
-                Ok(message) => return Ok(message),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
+            if !self.is_drained
+                && let Some(message) = self.try_next()?
+            {
+                return Ok(message);
             }
-            if writable.is_some() {
-                let link = &self.link;
-                let Some((message, descriptors)) = self.waiting.front() else { continue };
-                let sent = self
-                    .readiness
-                    .try_io(Interest::WRITABLE, || send_one(link, message, descriptors).map_err(io::Error::from));
-                match sent {
-                    Ok(()) => drop(self.waiting.pop_front()),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(error),
+            if self.waiting.is_empty() {
+                self.room = None;
+                self.link.readable().await?.clear_ready();
+            } else {
+                if self.room.is_none() {
+                    let copy = self.link.get_ref().as_fd().try_clone_to_owned()?;
+                    // SAFETY: it owns its descriptor and always names the same one.
+                    self.room = Some(unsafe { AsyncFd::register_with_interest(copy, Interest::WRITABLE) }?);
+                }
+                let Some(room) = &self.room else { continue };
+                tokio::select! {
+                    guard = self.link.readable() => guard?.clear_ready(),
+                    guard = room.writable() => guard?.clear_ready(),
                 }
             }
+            // Cleared before the look, so that what comes meanwhile wakes us again.
+            self.is_drained = false;
         }
     }
 
@@ -104,9 +112,12 @@ impl KeeperLink {
     /// # Errors
     /// When the keeper is gone.
     pub fn try_next(&mut self) -> io::Result<Option<(ToManager, Vec<OwnedFd>)>> {
-        match self.link.receive() {
+        match self.link.get_ref().receive() {
             Ok(message) => Ok(Some(message)),
-            Err(LinkError::WouldBlock) => Ok(None),
+            Err(LinkError::WouldBlock) => {
+                self.is_drained = true;
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -116,9 +127,9 @@ impl KeeperLink {
     /// # Errors
     /// When the keeper is gone.
     pub fn drain(&mut self) -> io::Result<()> {
-        self.link.set_nonblocking(false)?;
+        self.link.get_ref().set_nonblocking(false)?;
         let result = self.flush();
-        self.link.set_nonblocking(true)?;
+        self.link.get_ref().set_nonblocking(true)?;
         result
     }
 }

@@ -1,17 +1,16 @@
 //! Announcements of the machine as D-Bus messages.
 
 use machine::effect::{Announcement, Answer, Caller};
-use zbus::ObjectPath;
-use zbus::message::Message;
 
 use super::interface::Refusal;
+use super::plain::{self, Body, Bytes};
 use super::{View, init1, instance, job, path, upstart, wire};
 
 /// The answer to a call.
-pub(super) fn answer(caller: &Caller, answer: &Answer) -> Option<Message> {
+pub(super) fn answer(caller: &Caller, answer: &Answer) -> Option<Bytes> {
     match answer {
-        Answer::Done => wire::reply(caller, &()),
-        Answer::Instance(class, name) => wire::reply(caller, &ObjectPath::try_from(path::instance(class, name)).ok()?),
+        Answer::Done => plain::reply(caller, Body::Nothing),
+        Answer::Instance(class, name) => plain::reply(caller, Body::Path(&path::instance(class, name))),
         Answer::Error(error) => {
             let refusal = Refusal::from(error);
             refused(caller, &refusal)
@@ -20,37 +19,31 @@ pub(super) fn answer(caller: &Caller, answer: &Answer) -> Option<Message> {
 }
 
 /// An error, with its text if D-Bus can carry it.
-pub(super) fn refused(caller: &Caller, refusal: &Refusal) -> Option<Message> {
+pub(super) fn refused(caller: &Caller, refusal: &Refusal) -> Option<Bytes> {
     wire::error(caller, refusal.name, &refusal.text).or_else(|| wire::error(caller, refusal.name, ""))
 }
 
 /// The D-Bus signals of an announcement; there are none for replies and log lines.
-pub(super) fn signals(announcement: &Announcement, view: &View) -> impl Iterator<Item = Message> {
-    let manager = upstart::INTERFACE.name;
-    let (class, instance) = (job::INTERFACE.name, instance::INTERFACE.name);
-    let object = |path: String| ObjectPath::try_from(path).ok();
+pub(super) fn signals(announcement: &Announcement, view: &View) -> impl Iterator<Item = Bytes> {
+    let of_manager = |member, body| plain::signal(path::MANAGER, upstart::INTERFACE.name, member, body);
+    let of_class = |of: &str, member, added: &str| {
+        plain::signal(&path::class(of), job::INTERFACE.name, member, Body::Path(&path::instance(of, added)))
+    };
+    let of_instance = |of: &str, name: &str, member, body| {
+        plain::signal(&path::instance(of, name), instance::INTERFACE.name, member, body)
+    };
     let one = match announcement {
         Announcement::EventEmitted(name, environment) => {
-            wire::signal(path::MANAGER, manager, "EventEmitted", &(name, environment))
+            of_manager("EventEmitted", Body::TextAndList(name, environment))
         }
-        Announcement::JobAdded(name) => {
-            object(path::class(name)).and_then(|job| wire::signal(path::MANAGER, manager, "JobAdded", &job))
-        }
-        Announcement::JobRemoved(name) => {
-            object(path::class(name)).and_then(|job| wire::signal(path::MANAGER, manager, "JobRemoved", &job))
-        }
-        Announcement::InstanceAdded(of, name) => object(path::instance(of, name))
-            .and_then(|added| wire::signal(&path::class(of), class, "InstanceAdded", &added)),
-        Announcement::InstanceRemoved(of, name) => object(path::instance(of, name))
-            .and_then(|removed| wire::signal(&path::class(of), class, "InstanceRemoved", &removed)),
-        Announcement::GoalChanged(of, name, goal) => {
-            wire::signal(&path::instance(of, name), instance, "GoalChanged", &goal.name())
-        }
-        Announcement::StateChanged(of, name, state) => {
-            wire::signal(&path::instance(of, name), instance, "StateChanged", &state.name())
-        }
-        Announcement::Failed(of, name, status) => wire::signal(&path::instance(of, name), instance, "Failed", status),
-        Announcement::Restarted(_) => wire::signal(path::MANAGER, manager, "Restarted", &()),
+        Announcement::JobAdded(name) => of_manager("JobAdded", Body::Path(&path::class(name))),
+        Announcement::JobRemoved(name) => of_manager("JobRemoved", Body::Path(&path::class(name))),
+        Announcement::InstanceAdded(of, name) => of_class(of, "InstanceAdded", name),
+        Announcement::InstanceRemoved(of, name) => of_class(of, "InstanceRemoved", name),
+        Announcement::GoalChanged(of, name, goal) => of_instance(of, name, "GoalChanged", Body::Text(goal.name())),
+        Announcement::StateChanged(of, name, state) => of_instance(of, name, "StateChanged", Body::Text(state.name())),
+        Announcement::Failed(of, name, status) => of_instance(of, name, "Failed", Body::Number(*status)),
+        Announcement::Restarted(_) => of_manager("Restarted", Body::Nothing),
         Announcement::Reply(..) | Announcement::Log(..) => None,
     };
     let other = match announcement {

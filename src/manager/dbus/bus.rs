@@ -189,7 +189,7 @@ impl Dbus {
     {
         let message = wire::bus_call(member, body).ok_or(End::Misbehaved("the question cannot be put"))?;
         let serial = message.primary_header().serial_num().get();
-        connection.queue(0, message)?;
+        connection.queue(0, wire::bytes(&message))?;
         self.dirty.insert(connection.number);
         Ok(serial)
     }

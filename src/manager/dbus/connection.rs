@@ -22,6 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use zbus::message::Message;
 
+use super::plain::Bytes;
 use super::{auth, socket, wire};
 
 /// So much is looked at first; most messages are shorter.
@@ -167,7 +168,7 @@ pub(super) struct Connection {
 /// Messages on their way out.
 #[derive(Debug, Default)]
 struct Outbox {
-    queue: VecDeque<Message>,
+    queue: VecDeque<Bytes>,
     /// What they cost, in bytes.
     cost: usize,
     /// So much of the first one is out.
@@ -237,7 +238,7 @@ impl Connection {
         let is_between = !matches!(self.inbox, Inbox::Gathering(_))
             && !matches!(self.inbox, Inbox::Handed { in_socket: 0, .. } | Inbox::Parked { in_socket: 0, .. })
             && self.outbox.sent == 0
-            && self.outbox.queue.front().is_none_or(|message| message.data().len() <= socket::ATOMIC_BYTES);
+            && self.outbox.queue.front().is_none_or(|message| message.len() <= socket::ATOMIC_BYTES);
         let has_name = !self.name.is_empty() && self.name.len() <= NAME_MAX_BYTES;
         self.is_open() && has_name && self.hold != Hold::Held && self.is_free(visit) && is_between
     }
@@ -468,7 +469,7 @@ impl Connection {
     ///
     /// # Errors
     /// When too much is queued already, because the other side does not read.
-    pub(super) fn queue(&mut self, announcement: u64, message: Message) -> Result<(), End> {
+    pub(super) fn queue(&mut self, announcement: u64, message: Bytes) -> Result<(), End> {
         let limit = if self.is_trusted() { PRIVILEGED_QUEUE_BYTES } else { ORDINARY_QUEUE_BYTES };
         if !self.outbox.queue.is_empty() && self.outbox.cost + cost(&message) > limit {
             return Err(End::Misbehaved("it does not read what it is sent"));
@@ -498,7 +499,7 @@ impl Connection {
     /// Sends what there is room for. Tells whether the keeper must let go first.
     pub(super) fn flush(&mut self, scratch: &mut [u8], visit: u64) -> Result<Step, End> {
         while let Some(message) = self.outbox.queue.front() {
-            let bytes = &message.data().bytes()[self.outbox.sent..];
+            let bytes = &message[self.outbox.sent..];
             let is_large = bytes.len() > socket::ATOMIC_BYTES && !socket::has_room(&self.socket, bytes.len());
             if (is_large || self.outbox.sent > 0) && !self.is_free(visit) {
                 return Ok(Step::Release);
@@ -530,8 +531,8 @@ impl Connection {
 }
 
 /// What a queued message costs, in bytes: small ones are mostly bookkeeping.
-fn cost(message: &Message) -> usize {
-    message.data().len() + 256
+fn cost(message: &Bytes) -> usize {
+    message.len() + 256
 }
 
 impl Outbox {
@@ -539,7 +540,7 @@ impl Outbox {
     fn gather(&self, buffer: &mut [u8]) -> usize {
         let mut end = 0;
         for (at, message) in self.queue.iter().enumerate() {
-            let bytes = &message.data().bytes()[if at == 0 { self.sent } else { 0 }..];
+            let bytes = &message[if at == 0 { self.sent } else { 0 }..];
             if end + bytes.len() > socket::ATOMIC_BYTES {
                 break;
             }
@@ -552,7 +553,7 @@ impl Outbox {
     /// So many bytes are out.
     fn advance(&mut self, mut count: usize) {
         while let Some(message) = self.queue.front() {
-            let length = message.data().len();
+            let length = message.len();
             let left = length - self.sent;
             if count < left {
                 self.sent += count;

@@ -10,6 +10,7 @@ use zbus::Variant;
 use zbus::message::Message;
 use zbus::wire::DynamicType;
 
+use super::plain::Bytes;
 use super::{Control, DbusConfig, View, wire};
 
 /// Name and signature of an argument.
@@ -113,7 +114,7 @@ pub(super) struct Request<'a> {
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// It is answered.
-    Reply(Option<Message>),
+    Reply(Option<Bytes>),
     /// The machine decides. The file is that of EmitEventWithFile.
     Call { call: Box<Call>, file: Option<OwnedFd> },
     /// The manager's main loop does it.

@@ -19,6 +19,7 @@ mod interface;
 mod job;
 mod objects;
 mod path;
+mod plain;
 mod poll;
 mod resume;
 mod serve;
@@ -43,8 +44,8 @@ use tokio::time::Instant;
 
 use self::connection::{Connection, End, Hold, LOOK_BYTES, Role, Step};
 use self::interface::Refusal;
+use self::plain::Bytes;
 use self::poll::Poll;
-use zbus::message::Message;
 
 /// What does not change while a manager lives.
 #[derive(Clone, Debug)]
@@ -358,7 +359,7 @@ impl Dbus {
     /// this manager end before, the next one finds it there.
     pub fn reply(&mut self, caller: &Caller, result: Result<(), ControlError>) {
         self.queue_reply(caller, 0, |caller| match &result {
-            Ok(()) => wire::reply(caller, &()),
+            Ok(()) => plain::reply(caller, plain::Body::Nothing),
             Err(error) => announce::refused(caller, &error.into()),
         });
         if let Some(connection) = self.connections.get_mut(&caller.connection) {
@@ -372,7 +373,7 @@ impl Dbus {
         if self.is_on_bus() { self.reply(caller, Ok(())) } else { self.bus.wait(caller.clone()) }
     }
 
-    fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller) -> Option<Message>) {
+    fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller) -> Option<Bytes>) {
         let Some(connection) = self.connections.get_mut(&caller.connection) else { return };
         if connection.is_silenced(caller) {
             return;

@@ -11,6 +11,8 @@ use zbus::message::Message;
 use zbus::wire::serialized::{Context, Data};
 use zbus::wire::{DynamicType, Endian};
 
+use super::plain::Bytes;
+
 /// The largest message taken from a bus, in bytes; longer ones are passed over.
 pub(super) const BUS_BYTES: usize = 1024 * 1024;
 /// The largest message taken from a client that may change something, in bytes.
@@ -54,6 +56,11 @@ pub(super) fn parse(bytes: Vec<u8>, descriptors: Vec<OwnedFd>) -> Result<Message
     unsafe { Message::from_bytes(data) }
 }
 
+/// The bytes of a message without descriptors.
+pub(super) fn bytes(message: &Message) -> Bytes {
+    message.data().bytes().into()
+}
+
 /// A call to take a header from: replies are made for a header, and all that is known here is a [`Caller`].
 fn template() -> Option<&'static Message> {
     static TEMPLATE: OnceLock<Option<Message>> = OnceLock::new();
@@ -61,33 +68,28 @@ fn template() -> Option<&'static Message> {
 }
 
 /// A method return. None only if the body cannot be written as D-Bus (a string with a NUL).
-pub(super) fn reply<B: Serialize + DynamicType>(caller: &Caller, body: &B) -> Option<Message> {
+pub(super) fn reply<B: Serialize + DynamicType>(caller: &Caller, body: &B) -> Option<Bytes> {
     let header = template()?.header();
     let mut builder = Message::method_return(&header).reply_serial(NonZeroU32::new(caller.serial));
     if let Some(sender) = &caller.sender {
         builder = builder.destination(sender.as_str());
     }
-    builder.build(body).ok()
+    builder.build(body).ok().as_ref().map(bytes)
 }
 
 /// An error.
-pub(super) fn error(caller: &Caller, name: &str, text: &str) -> Option<Message> {
+pub(super) fn error(caller: &Caller, name: &str, text: &str) -> Option<Bytes> {
     let header = template()?.header();
     let mut builder = Message::error(&header, name).reply_serial(NonZeroU32::new(caller.serial));
     if let Some(sender) = &caller.sender {
         builder = builder.destination(sender.as_str());
     }
-    builder.build(&text).ok()
+    builder.build(&text).ok().as_ref().map(bytes)
 }
 
 /// A signal.
-pub(super) fn signal<B: Serialize + DynamicType>(
-    path: &str,
-    interface: &str,
-    member: &str,
-    body: &B,
-) -> Option<Message> {
-    Message::signal(path, interface, member).build(body).ok()
+pub(super) fn signal<B: Serialize + DynamicType>(path: &str, interface: &str, member: &str, body: &B) -> Option<Bytes> {
+    Message::signal(path, interface, member).build(body).ok().as_ref().map(bytes)
 }
 
 /// A call to the bus itself.
@@ -108,14 +110,13 @@ mod tests {
     #[test]
     fn a_reply_is_made_of_a_caller_alone() {
         let reply = reply(&caller(), &("x", 1_u32)).unwrap();
-        let bytes = reply.data().bytes().to_vec();
-        assert_eq!(length(bytes[..FIXED_BYTES].try_into().unwrap()), Some(bytes.len()));
-        let read = parse(bytes, Vec::new()).unwrap();
+        assert_eq!(length(reply[..FIXED_BYTES].try_into().unwrap()), Some(reply.len()));
+        let read = parse(reply.to_vec(), Vec::new()).unwrap();
         let header = read.header();
         assert_eq!(header.reply_serial().unwrap().get(), 77);
         assert_eq!(header.destination().unwrap().as_str(), ":1.5");
         assert!(header.path().is_none() && header.member().is_none());
-        let error = error(&caller(), FAILED, "text").unwrap();
+        let error = parse(error(&caller(), FAILED, "text").unwrap().to_vec(), Vec::new()).unwrap();
         assert_eq!(error.header().error_name().unwrap().as_str(), FAILED);
     }
 

@@ -65,6 +65,12 @@ pub(crate) struct Launch {
     pub(crate) stop_first: bool,
     /// What to write to AppArmor.
     pub(crate) apparmor: Option<Vec<u8>>,
+    /// Signals that are ignored by the keeper itself; see [`crate::child::ignored_signals`].
+    pub(crate) ignored: u64,
+    /// The keeper's number of the pipe in which the child reports; set when it is made.
+    pub(crate) status: RawFd,
+    /// A manager, or what else is rare enough to be made the slow way.
+    is_rare: bool,
 }
 
 impl Launch {
@@ -109,6 +115,13 @@ impl Launch {
         Ok(launch)
     }
 
+    /// Whether the child must not share the keeper's memory on its way. The kernel gives an OOM score to all that share
+    /// memory (`__set_oom_adj`), and takes from the memory, not only from the process, the right to be traced and dumped
+    /// when an identity changes (`commit_creds`); a process that is to be stopped before its exec would share for ever.
+    pub(crate) fn needs_copy(&self) -> bool {
+        self.is_rare || self.stop_first || self.oom_score.is_some() || self.identity != Identity::default()
+    }
+
     /// Of a manager: the keeper's own standard descriptors and environment, and `descriptors`.
     pub(crate) fn of_manager(
         path: &Path,
@@ -122,13 +135,11 @@ impl Launch {
             key.push(value);
             key.into_vec()
         });
-        Self::new(
-            argv.map(OsString::into_vec).collect(),
-            environment.collect(),
-            Standard::Given([0, 1, 2]),
-            descriptors,
-            open_files,
-        )
+        let argv = argv.map(OsString::into_vec).collect();
+        let standard = Standard::Given([0, 1, 2]);
+        let mut launch = Self::new(argv, environment.collect(), standard, descriptors, open_files)?;
+        launch.is_rare = true;
+        Ok(launch)
     }
 
     fn new(
@@ -166,6 +177,9 @@ impl Launch {
             cgroup: None,
             stop_first: false,
             apparmor: None,
+            ignored: 0,
+            status: -1,
+            is_rare: false,
         })
     }
 }

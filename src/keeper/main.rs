@@ -14,6 +14,7 @@ mod launch;
 mod options;
 mod proc;
 mod processes;
+mod raw;
 mod reap;
 mod report;
 mod spawn;

@@ -2,7 +2,9 @@
 //! the keeper goes on without: start times are 0 and no daemon is found.
 
 use keeper::table::{MARKERS, hash};
-use std::fs::{read, read_dir, read_link};
+use std::fs::{File, read, read_dir, read_link};
+use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The parts of /proc/PID/stat that the keeper uses (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +19,10 @@ pub(crate) struct Stat {
 
 /// Of one process; none if it is gone.
 pub(crate) fn stat(pid: i32) -> Option<Stat> {
-    parse_stat(pid, &read(format!("/proc/{pid}/stat")).ok()?)
+    // Longer than any (proc_pid_stat(5)): 52 numbers, and a name of at most 64 bytes.
+    let mut text = [0; 1280];
+    let length = File::open(format!("/proc/{pid}/stat")).and_then(|mut file| file.read(&mut text)).ok()?;
+    parse_stat(pid, &text[..length])
 }
 
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
@@ -43,7 +48,13 @@ pub(crate) fn start_time_ticks(pid: i32) -> u64 {
 
 /// Whether /proc numbers processes as this process does: a new pid namespace begins with the /proc of the old one.
 fn is_of_this_namespace() -> bool {
-    read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()))
+    // Once it is, it stays so: a process does not change its pid namespace.
+    static IS_KNOWN: AtomicBool = AtomicBool::new(false);
+    if !IS_KNOWN.load(Ordering::Relaxed) {
+        let is_ours = read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&std::process::id().to_string()));
+        IS_KNOWN.store(is_ours, Ordering::Relaxed);
+    }
+    IS_KNOWN.load(Ordering::Relaxed)
 }
 
 /// All children of this process, zombies too. Complete as long as nobody reaps meanwhile (proc_tid_children(5)), and

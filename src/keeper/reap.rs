@@ -40,7 +40,7 @@ impl Keeper {
     /// A child that has ended and that nobody is to follow.
     fn ended(&mut self, pid: i32, status: ExitStatus) {
         if pid == self.table.head().manager_pid.load(Ordering::Relaxed) {
-            processes::reap(pid);
+            self.let_go(pid);
             return self.manager_ended(status);
         }
         self.settle_ended(pid);
@@ -49,7 +49,13 @@ impl Keeper {
             self.table.set_exited(index, status);
             self.outgoing.push_back(ToManager::Exited { ticket, pid, status });
         }
+        self.let_go(pid);
+    }
+
+    /// Reaps a process; its pid may be used anew from here on.
+    fn let_go(&mut self, pid: i32) {
         processes::reap(pid);
+        self.take_back(pid);
     }
 
     /// One round while forks are followed; false when there is nothing more to do.
@@ -93,7 +99,7 @@ impl Keeper {
             self.table.set_forked(index, pid, start_time_ticks, forks_left);
             self.outgoing.push_back(ToManager::Forked { ticket, pid, start_time_ticks, forks_left });
         }
-        processes::reap(before);
+        self.let_go(before);
     }
 
     /// A process that ended while it was starting: its pipe has everything it ever said.
@@ -129,7 +135,7 @@ impl Keeper {
         }
     }
 
-    fn reap_strangers(&self, known: &[Known], orphans: &[Orphan]) {
+    fn reap_strangers(&mut self, known: &[Known], orphans: &[Orphan]) {
         let zombies: Vec<&Orphan> = orphans.iter().filter(|orphan| orphan.stat.is_zombie).collect();
         let kept: Vec<i32> = zombies
             .iter()
@@ -139,7 +145,7 @@ impl Keeper {
             .map(|orphan| orphan.stat.pid)
             .collect();
         for pid in zombies.iter().map(|orphan| orphan.stat.pid).filter(|pid| !kept.contains(pid)) {
-            processes::reap(pid);
+            self.let_go(pid);
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::child;
 use crate::launch::{Failure, Launch};
 use crate::proc;
 use crate::processes;
+use crate::raw::Stack;
 use crate::report::say;
 use crate::supervise::Keeper;
 use keeper::protocol::{SpawnRequest, Stage, Ticket, ToManager};
@@ -13,6 +14,9 @@ use nix::fcntl::OFlag;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::unistd::pipe2;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+
+/// Stacks that are kept for the next children, at most.
+const STACKS: usize = 4;
 
 impl Keeper {
     /// Starts the process of a request, once per ticket.
@@ -43,11 +47,16 @@ impl Keeper {
         };
         let open_files = self.open_files();
         let cloned_pid = self.table.slots()[index].cloned_pid();
-        let started = Launch::of_request(request, &given, open_files)
-            .and_then(|mut launch| child::start(&mut launch, write_end, cloned_pid));
+        let stack = || self.stacks.pop().map_or_else(Stack::new, Ok);
+        let started = Launch::of_request(request, &given, open_files).and_then(|mut launch| {
+            launch.ignored = self.ignored_signals;
+            child::start(launch, &write_end, cloned_pid, stack)
+        });
+        drop(write_end);
         match started {
-            Ok(()) => {
+            Ok(lent) => {
                 let pid = self.table.slots()[index].pid();
+                self.lent.extend(lent.map(|lent| (pid, lent)));
                 self.table.set_cloned(index, pid);
                 self.watch_pipe(index, read_end);
             }
@@ -98,7 +107,10 @@ impl Keeper {
 
     /// The process runs its program.
     pub(crate) fn settle_started(&mut self, index: usize) {
-        self.pipes.remove(&index);
+        if self.pipes.remove(&index).is_some() {
+            // The kernel closes the pipe after it has given the process memory of its own (`begin_new_exec`), or ended it.
+            self.take_back(self.table.slots()[index].pid());
+        }
         let slot = &self.table.slots()[index];
         let (ticket, pid) = (slot.ticket(), slot.pid());
         // While it was starting nobody looked whether it stops.
@@ -106,6 +118,16 @@ impl Keeper {
         let start_time_ticks = proc::start_time_ticks(pid);
         self.table.set_running(index, start_time_ticks);
         self.outgoing.push_back(ToManager::Spawned { ticket, pid, start_time_ticks });
+    }
+
+    /// The process has left the keeper's memory.
+    pub(crate) fn take_back(&mut self, pid: i32) {
+        if let Some(lent) = self.lent.remove(&pid) {
+            let stack = lent.take_back();
+            if self.stacks.len() < STACKS {
+                self.stacks.push(stack);
+            }
+        }
     }
 
     fn set_failed(&mut self, index: usize, (stage, errno): Failure) {

@@ -1,8 +1,10 @@
 //! The keeper itself: what it has, and the one loop in which everything happens.
 
+use crate::child::{self, Lent};
 use crate::crash;
 use crate::options::{Options, Role};
 use crate::processes;
+use crate::raw::Stack;
 use crate::report::say;
 use crate::watch::{Afterwards, Watch};
 use keeper::link::{Link, LinkError};
@@ -44,6 +46,12 @@ pub(crate) struct Keeper {
     signals: SignalFd,
     /// Status pipes of starting processes, by slot.
     pub(crate) pipes: BTreeMap<usize, OwnedFd>,
+    /// Memory that starting processes share, by pid.
+    pub(crate) lent: BTreeMap<i32, Lent>,
+    /// Stacks for the next ones.
+    pub(crate) stacks: Vec<Stack>,
+    /// Signals that this process was started with as ignored; see [`child::ignored_signals`].
+    pub(crate) ignored_signals: u64,
     pub(crate) held: BTreeMap<String, OwnedFd>,
     pub(crate) watch: Watch,
     /// Messages for the manager that runs; all of them can be told anew from the table.
@@ -119,6 +127,9 @@ impl Keeper {
             epoll,
             signals,
             pipes: BTreeMap::new(),
+            lent: BTreeMap::new(),
+            stacks: Vec::new(),
+            ignored_signals: child::ignored_signals(),
             held: BTreeMap::new(),
             outgoing: VecDeque::new(),
             children_changed: true,

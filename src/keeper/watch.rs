@@ -5,6 +5,7 @@ use crate::crash;
 use crate::launch::Launch;
 use crate::options;
 use crate::processes;
+use crate::raw::Stack;
 use crate::report::say;
 use crate::spawn::read_status;
 use crate::supervise::{Keeper, MANAGER_PIPE};
@@ -163,7 +164,9 @@ impl Keeper {
         let arguments = if self.watch.drops_options { &[][..] } else { &self.options.for_manager[..] };
         let descriptors = vec![(theirs.as_raw_fd(), MANAGER_FD)];
         let mut launch = Launch::of_manager(&path, arguments, descriptors, self.open_files())?;
-        child::start(&mut launch, write_end, &self.table.head().manager_pid)?;
+        launch.ignored = self.ignored_signals;
+        child::start(launch, &write_end, &self.table.head().manager_pid, Stack::new)?;
+        drop(write_end);
         self.connect(ours).map_err(on_clone)?;
         self.watch.pipe = Some(read_end);
         self.watch.is_ready = false;

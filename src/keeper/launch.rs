@@ -1,21 +1,21 @@
 //! A process about to be started: everything [`crate::child`] needs between clone and exec, worked out before, so that
 //! there is nothing left to allocate there. Checks the request, and reports what is wrong with it as a stage.
 
-use keeper::protocol::{Console, Identity, SpawnRequest, Stage};
+use keeper::protocol::{Console, Environment, Identity, SpawnRequest, Stage};
 use nix::errno::Errno;
 use std::ffi::{CString, OsString, c_char};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 /// What failed and why.
 pub(crate) type Failure = (Stage, Errno);
 
 /// A null-terminated array of strings, as execve(2) wants it.
-#[derive(Debug, Default)]
-pub(crate) struct Strings {
+#[derive(Debug)]
+pub(crate) struct Strings<T = Vec<CString>> {
     /// Owns what the pointers point to.
-    _owned: Vec<CString>,
+    _owned: T,
     pub(crate) pointers: Vec<*const c_char>,
 }
 
@@ -23,6 +23,15 @@ impl Strings {
     fn new(owned: Vec<CString>) -> Self {
         let pointers = owned.iter().map(|string| string.as_ptr()).chain([std::ptr::null()]).collect();
         Self { _owned: owned, pointers }
+    }
+}
+
+impl Strings<Vec<u8>> {
+    /// Of a block of strings that each end with a NUL.
+    fn of_block(block: Vec<u8>) -> Self {
+        let strings = block.split_inclusive(|&byte| byte == 0).map(|string| string.as_ptr().cast());
+        let pointers = strings.chain([std::ptr::null()]).collect();
+        Self { _owned: block, pointers }
     }
 }
 
@@ -43,7 +52,7 @@ pub(crate) struct Launch {
     pub(crate) arguments: Strings,
     /// The same for a script without `#!`: `/bin/sh`, a gap for its path, its arguments.
     pub(crate) shell_arguments: Strings,
-    pub(crate) environment: Strings,
+    pub(crate) environment: Strings<Vec<u8>>,
     pub(crate) standard: Standard,
     /// (the keeper's number, number in the process).
     pub(crate) descriptors: Vec<(RawFd, RawFd)>,
@@ -130,21 +139,22 @@ impl Launch {
         open_files: (u64, u64),
     ) -> Result<Self, Failure> {
         let argv = std::iter::once(path.as_os_str().to_owned()).chain(arguments.iter().cloned());
-        let environment = std::env::vars_os().map(|(mut key, value)| {
-            key.push("=");
-            key.push(value);
-            key.into_vec()
-        });
+        let mut environment = Environment::default();
+        for (mut entry, value) in std::env::vars_os() {
+            entry.push("=");
+            entry.push(value);
+            environment.push(entry.as_bytes()).map_err(|errno| (Stage::Request, errno))?;
+        }
         let argv = argv.map(OsString::into_vec).collect();
         let standard = Standard::Given([0, 1, 2]);
-        let mut launch = Self::new(argv, environment.collect(), standard, descriptors, open_files)?;
+        let mut launch = Self::new(argv, environment, standard, descriptors, open_files)?;
         launch.is_rare = true;
         Ok(launch)
     }
 
     fn new(
         argv: Vec<Vec<u8>>,
-        environment: Vec<Vec<u8>>,
+        environment: Environment,
         standard: Standard,
         descriptors: Vec<(RawFd, RawFd)>,
         open_files: (u64, u64),
@@ -155,13 +165,13 @@ impl Launch {
         // The gap at index 1 is filled in by the child.
         let mut shell = vec![c"/bin/sh".to_owned(), CString::default()];
         shell.extend(arguments.iter().skip(1).cloned());
-        let environment = environment.into_iter().map(c_string).collect::<Result<Vec<_>, _>>()?;
+        let environment = environment.into_block().ok_or((Stage::Request, Errno::EINVAL))?;
         let above_all = descriptors.iter().map(|&(_, target)| target).fold(2, RawFd::max) + 1;
         Ok(Self {
             paths,
             arguments: Strings::new(arguments),
             shell_arguments: Strings::new(shell),
-            environment: Strings::new(environment),
+            environment: Strings::of_block(environment),
             standard,
             moved: vec![-1; descriptors.len()],
             descriptors,
@@ -189,7 +199,7 @@ fn c_string(bytes: Vec<u8>) -> Result<CString, Failure> {
 }
 
 /// Where a program may be, as execvp(3) looks for it in the `PATH` of its own environment.
-fn candidates(program: &[u8], environment: &[Vec<u8>]) -> Result<Vec<CString>, Failure> {
+fn candidates(program: &[u8], environment: &Environment) -> Result<Vec<CString>, Failure> {
     if program.is_empty() {
         return Ok(Vec::new());
     }
@@ -223,7 +233,7 @@ mod tests {
         assert_eq!(launch(empty.clone()).err(), Some((Stage::Request, Errno::EINVAL)));
         let sound = SpawnRequest { argv: vec![b"true".to_vec()], ..empty };
         assert!(launch(sound.clone()).is_ok());
-        let nul = SpawnRequest { environment: vec![b"A=\0".to_vec()], ..sound.clone() };
+        let nul = SpawnRequest { argv: vec![b"a\0b".to_vec()], ..sound.clone() };
         assert_eq!(launch(nul).err(), Some((Stage::Request, Errno::EINVAL)));
         for console in [Console::Log(0), Console::Given(u16::MAX)] {
             let missing = SpawnRequest { console, ..sound.clone() };
@@ -235,9 +245,13 @@ mod tests {
 
     #[test]
     fn programs_are_looked_for_where_their_own_path_says() {
-        let path = [b"A=1".to_vec(), b"PATH=/a::/b".to_vec()];
+        let mut path = Environment::default();
+        assert_eq!(
+            [b"A=1".as_slice(), b"PATH=/a::/b", b"B=\0"].map(|entry| path.push(entry).is_ok()),
+            [true, true, false]
+        );
         assert_eq!(candidates(b"x", &path), Ok(vec![c"/a/x".to_owned(), c"x".to_owned(), c"/b/x".to_owned()]));
         assert_eq!(candidates(b"./x", &path), Ok(vec![c"./x".to_owned()]));
-        assert_eq!(candidates(b"x", &[]), Ok(vec![c"/bin/x".to_owned(), c"/usr/bin/x".to_owned()]));
+        assert_eq!(candidates(b"x", &Environment::default()), Ok(vec![c"/bin/x".to_owned(), c"/usr/bin/x".to_owned()]));
     }
 }

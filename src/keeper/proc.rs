@@ -1,6 +1,7 @@
 //! What /proc says about processes: parents, sessions, start times, environments. Without /proc it says nothing, and
 //! the keeper goes on without: start times are 0 and no daemon is found.
 
+use keeper::protocol::Environment;
 use keeper::table::{MARKERS, hash};
 use std::fs::{File, read, read_dir, read_link};
 use std::io::Read as _;
@@ -81,7 +82,7 @@ pub(crate) fn environment_hashes(pid: i32) -> Vec<u32> {
 }
 
 /// The markers of a new process: its last strings, which are the most particular ones.
-pub(crate) fn markers(environment: &[Vec<u8>]) -> [u32; MARKERS] {
+pub(crate) fn markers(environment: &Environment) -> [u32; MARKERS] {
     let mut markers = [0; MARKERS];
     for (into, string) in markers.iter_mut().zip(environment.iter().rev()) {
         *into = marker(string);

@@ -9,6 +9,7 @@
 //! manager sends back, once it has resumed and taken over, is [`ToKeeper::Ready`].
 
 use bincode::{Decode, Encode};
+use nix::errno::Errno;
 
 /// The manager exits with this status (`EX_USAGE` of sysexits.h), after writing why to standard error, when its options
 /// are wrong: starting it again would not help. Before its first [`ToKeeper::Ready`] this ends a session's keeper with
@@ -263,6 +264,39 @@ pub const LABEL_MAX_BYTES: usize = 96;
 /// Longest name of a held descriptor, in bytes.
 pub const NAME_MAX_BYTES: usize = 96;
 
+/// `KEY=VALUE` strings in one block, each with a NUL at its end, as execve(2) points into it: there are dozens in every
+/// request, and nobody needs them one by one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Environment {
+    block: Vec<u8>,
+}
+
+impl Environment {
+    /// Appends a string.
+    ///
+    /// # Errors
+    /// `EINVAL` when it has a NUL in it.
+    pub fn push(&mut self, entry: &[u8]) -> Result<(), Errno> {
+        if entry.contains(&0) {
+            return Err(Errno::EINVAL);
+        }
+        self.block.extend_from_slice(entry);
+        self.block.push(0);
+        Ok(())
+    }
+
+    /// The strings, without their NULs.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.block.strip_suffix(&[0]).into_iter().flat_map(|block| block.split(|&byte| byte == 0))
+    }
+
+    /// The block; none if its last string has no end, as only a manager gone mad sends it.
+    #[must_use]
+    pub fn into_block(self) -> Option<Vec<u8>> {
+        (self.block.last().is_none_or(|&last| last == 0)).then_some(self.block)
+    }
+}
+
 /// Everything the keeper needs to start one process; all names are resolved to numbers by the manager.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct SpawnRequest {
@@ -272,8 +306,8 @@ pub struct SpawnRequest {
     pub label: String,
     /// Program and arguments; a program without a slash is looked up in `PATH` of [`SpawnRequest::environment`].
     pub argv: Vec<Vec<u8>>,
-    /// `KEY=VALUE` strings, complete.
-    pub environment: Vec<Vec<u8>>,
+    /// Complete.
+    pub environment: Environment,
     /// Where descriptors 0, 1 and 2 come from.
     pub console: Console,
     /// Further descriptors: (index into the packet's descriptors, number in the process).

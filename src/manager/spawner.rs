@@ -6,9 +6,8 @@
 use std::io::Write;
 use std::os::fd::OwnedFd;
 
-use keeper::protocol::{Console, Identity, SpawnRequest, Stage};
+use keeper::protocol::{Console, Environment, Identity, SpawnRequest, Stage};
 use machine::class::{ConsoleKind, Expect, Resource};
-use machine::environ;
 use machine::parse::bytes_of;
 use machine::spawn::{Program, Spawn};
 use nix::errno::Errno;
@@ -78,18 +77,28 @@ pub fn prepare(
         ..SpawnRequest::default()
     };
     request.argv = words(spawn, &mut request.descriptors, &mut descriptors)?;
-    let mut environment = spawn.environment.clone();
-    pass_files(spawn, &mut environment, &mut request.descriptors, &mut descriptors, open);
-    if let Some(address) = &extras.notify_address {
-        environ::put(&mut environment, "NOTIFY_SOCKET", address);
-    }
-    request.environment = environment.iter().map(|entry| bytes_of(entry).into_owned()).collect();
+    let passed = pass_files(spawn, &mut request.descriptors, &mut descriptors, open);
+    let ours = [("UPSTART_FDS=", passed), ("NOTIFY_SOCKET=", extras.notify_address)];
+    request.environment = environment(spawn, &ours)?;
     if let Some(group) = extras.cgroup {
         request.cgroup = Some(index(&descriptors));
         descriptors.push(group);
     }
     let output = give_console(spawn.console, spawn.ticket, log_file, &mut request, &mut descriptors)?;
     Ok(Prepared { request, descriptors, output })
+}
+
+/// The environment: that of the machine, and what is known only here (name with `=`, value), which goes before it.
+fn environment(spawn: &Spawn, ours: &[(&str, Option<String>)]) -> Result<Environment, String> {
+    let mut environment = Environment::default();
+    let ours = || ours.iter().filter_map(|(name, value)| value.as_ref().map(|value| (*name, value)));
+    let theirs = spawn.environment.iter().filter(|entry| !ours().any(|(name, _)| entry.starts_with(name)));
+    theirs
+        .map(|entry| bytes_of(entry))
+        .chain(ours().map(|(name, value)| format!("{name}{value}").into_bytes().into()))
+        .try_for_each(|entry| environment.push(&entry))
+        .map_err(|errno| failed("pass the environment", errno))?;
+    Ok(environment)
 }
 
 /// The program's arguments; a script of several lines goes into a memory file.
@@ -117,14 +126,13 @@ fn words(spawn: &Spawn, numbers: &mut Vec<(u16, i32)>, descriptors: &mut Vec<Own
     }
 }
 
-/// Descriptors that came with the job's events.
+/// Descriptors that came with the job's events; their numbers, for `UPSTART_FDS`.
 fn pass_files(
     spawn: &Spawn,
-    environment: &mut Vec<String>,
     numbers: &mut Vec<(u16, i32)>,
     descriptors: &mut Vec<OwnedFd>,
     open: impl Fn(&str) -> Option<OwnedFd>,
-) {
+) -> Option<String> {
     let mut passed: Vec<String> = Vec::new();
     for file in spawn.files.iter().filter_map(|name| open(name)) {
         let number = FIRST_FILE_FD + i32::try_from(passed.len()).unwrap_or(0);
@@ -132,9 +140,7 @@ fn pass_files(
         descriptors.push(file);
         passed.push(number.to_string());
     }
-    if !passed.is_empty() {
-        environ::put(environment, "UPSTART_FDS", &passed.join(" "));
-    }
+    (!passed.is_empty()).then(|| passed.join(" "))
 }
 
 fn give_console(

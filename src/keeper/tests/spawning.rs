@@ -1,6 +1,6 @@
 //! From request to process to exit status.
 
-use crate::world::{World, await_readable, exists, own_path, request, stat, until, zombies};
+use crate::world::{World, await_readable, environment, exists, own_path, request, stat, until, zombies};
 use keeper::protocol::{Console, ExitStatus, Identity, SpawnRequest, Stage, ToKeeper, ToManager};
 use nix::errno::Errno;
 use std::io::Read as _;
@@ -106,7 +106,7 @@ fn every_failing_stage_is_named() {
         (program(""), Stage::Execute, Errno::ENOENT),
         // In its PATH the first is a directory, the second is not there.
         (
-            SpawnRequest { environment: vec![b"PATH=/:/nonexistent".to_vec()], ..program("tmp") },
+            SpawnRequest { environment: environment(&["PATH=/:/nonexistent"]), ..program("tmp") },
             Stage::Execute,
             Errno::EACCES,
         ),
@@ -306,8 +306,8 @@ fn large_requests_arrive() {
     let (mut manager, _) = world.ready();
     let (mut reader, writer) = std::io::pipe().expect("pipe");
     let mut asked = request(1, &["sh", "-c", "echo ${#A} ${#B}"]);
-    asked.environment.push([b"A=".to_vec(), vec![b'x'; 100_000]].concat());
-    asked.environment.push([b"B=".to_vec(), vec![b'y'; 120_000]].concat());
+    asked.environment.push(format!("A={}", "x".repeat(100_000)).as_bytes()).expect("no NUL");
+    asked.environment.push(format!("B={}", "y".repeat(120_000)).as_bytes()).expect("no NUL");
     asked.console = Console::Log(0);
     manager.spawn_with(asked, &[writer.as_fd()]);
     drop(writer);
@@ -318,7 +318,7 @@ fn large_requests_arrive() {
     assert_eq!(text, "100000 120000\n");
     // Too large for the kernel: an errno, not a crash.
     let mut asked = request(2, &["true"]);
-    asked.environment.push([b"A=".to_vec(), vec![b'x'; 1_000_000]].concat());
+    asked.environment.push(format!("A={}", "x".repeat(1_000_000)).as_bytes()).expect("no NUL");
     manager.spawn(asked);
     assert_eq!(manager.failed(2), (Stage::Execute, Errno::E2BIG as i32));
 }

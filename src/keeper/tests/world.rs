@@ -4,7 +4,7 @@
 #![allow(unsafe_code)] // a received number becomes a descriptor
 
 use keeper::link::{Link, LinkError};
-use keeper::protocol::{Entry, Occasion, SpawnRequest, Stage, Ticket, ToKeeper, ToManager};
+use keeper::protocol::{Entry, Environment, Occasion, SpawnRequest, Stage, Ticket, ToKeeper, ToManager};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{
@@ -421,8 +421,15 @@ pub(crate) fn request(ticket: Ticket, argv: &[&str]) -> SpawnRequest {
         ticket,
         label: format!("label {ticket}"),
         argv: argv.iter().map(|word| word.as_bytes().to_vec()).collect(),
-        environment: vec![b"PATH=/usr/bin:/bin".to_vec(), format!("TEST_TICKET={ticket}").into_bytes()],
+        environment: environment(&["PATH=/usr/bin:/bin", &format!("TEST_TICKET={ticket}")]),
         umask: 0o022,
         ..SpawnRequest::default()
     }
+}
+
+/// An environment of these strings.
+pub(crate) fn environment(entries: &[&str]) -> Environment {
+    let mut environment = Environment::default();
+    entries.iter().for_each(|entry| environment.push(entry.as_bytes()).expect("no NUL"));
+    environment
 }

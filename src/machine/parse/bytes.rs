@@ -38,7 +38,8 @@ pub fn text_of(bytes: &[u8]) -> Cow<'_, str> {
 /// The bytes that [`text_of`] made this text from: what argv, environment and scripts of a process must be given.
 #[must_use]
 pub fn bytes_of(text: &str) -> Cow<'_, [u8]> {
-    if !text.contains(is_stand_in) {
+    // All of the range begin with this byte in UTF-8, and hardly anything else does.
+    if !text.as_bytes().contains(&0xEF) || !text.contains(is_stand_in) {
         return Cow::Borrowed(text.as_bytes());
     }
     let mut bytes = Vec::with_capacity(text.len());

@@ -1,8 +1,7 @@
-//! The turn: one input at a time, decided, journaled, performed.
+//! The manager's loop: one thing that happened at a time, and the world its turns take place in.
 //!
 //! Everything the manager does happens in this loop, on one thread; what could block has threads of its own ([`conf`],
-//! [`output`], [`users`]) and comes in as messages. The order within a turn is promise 1: nothing is performed before the
-//! changes that led to it are in the journal.
+//! [`output`], [`users`]) and comes in as messages. The order within a turn is that of [`crate::turn`].
 
 use std::collections::HashMap;
 use std::io;
@@ -11,11 +10,11 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
-use journal::{AppendError, FileStorage, Log};
-use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
-use machine::effect::{Announcement, Caller, Effect, Priority};
-use machine::input::{Input, RollCall};
-use machine::state::State;
+use journal::FileStorage;
+use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper};
+use machine::class::Class;
+use machine::effect::{Announcement, Caller, Priority};
+use machine::input::Input;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::cgroup::Cgroups;
@@ -28,8 +27,9 @@ use crate::options::Options;
 use crate::output::{self, Output};
 use crate::resume::{self, Recovery};
 use crate::scope::Scope;
+use crate::turn::{Arrival, Memory, Turn, World};
 use crate::users::Users;
-use crate::{codec, conf, mounts, report, session, spawner, translate};
+use crate::{conf, mounts, report, session, spawner};
 
 /// The name under which the keeper holds the private socket.
 const LISTENER: &str = "listener";
@@ -44,10 +44,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 struct Init {
     options: Options,
     scope: Scope,
-    state: State,
-    journal: Option<Log<FileStorage>>,
-    is_degraded: bool,
-    frame: Vec<u8>,
+    memory: Memory<FileStorage>,
     link: KeeperLink,
     dbus: Dbus,
     conf: Conf,
@@ -97,16 +94,16 @@ impl Init {
                 mounts::mount_missing().iter().for_each(|problem| report::warn(problem));
             }
         }
-        let resumed = resume::resume(&scope.journal_dir, &occasion);
-        for finding in &resumed.recovery.findings {
+        let (memory, recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion));
+        let state = &memory.state;
+        for finding in &recovery.findings {
             report::warn(finding);
         }
-        let file_of =
-            |ticket| resumed.state.process(ticket).map(|(_, found, _)| output::file_name(&found.class, &found.name));
+        let file_of = |ticket| state.process(ticket).map(|(_, found, _)| output::file_name(&found.class, &found.name));
         let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held, &file_of)?;
         let conf = Conf::start(scope.conf_dirs.clone())?;
-        let mut dbus = Dbus::new(dbus_config(&scope, &options), resumed.state.last_connection() + 1)?;
-        dbus.view_mut().recovery = details(&resumed.recovery);
+        let mut dbus = Dbus::new(dbus_config(&scope, &options), state.last_connection() + 1)?;
+        dbus.view_mut().recovery = details(&recovery);
         let notify = Notify::start(&scope, &mut held);
         notify.problems.iter().for_each(|problem| report::warn(problem));
         let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.keeper_pid));
@@ -119,10 +116,7 @@ impl Init {
         let mut init = Self {
             options,
             scope,
-            state: resumed.state,
-            journal: resumed.journal,
-            is_degraded: false,
-            frame: Vec::new(),
+            memory,
             link,
             dbus,
             conf,
@@ -142,53 +136,31 @@ impl Init {
         for (name, descriptor) in notify.to_hold {
             init.link.send(ToKeeper::Hold { name }, vec![descriptor])?;
         }
-        init.take_over(occasion.reason, entries, &resumed.recovery)?;
-        Ok(init)
-    }
-
-    /// The first turns: what init was told, and what the keeper knows.
-    fn take_over(
-        &mut self,
-        reason: Reason,
-        entries: Vec<keeper::protocol::Entry>,
-        recovery: &Recovery,
-    ) -> io::Result<()> {
-        let settings = self.scope.settings(&self.options);
-        self.take(Input::Settings(Box::new(settings)))?;
-        let call = RollCall {
-            is_restart: reason != Reason::Boot,
-            reason: recovery.reason.clone(),
-            entries: entries.into_iter().map(translate::entry).collect(),
-            connections: self.dbus.connections(),
-            files: self.files.keys().cloned().collect(),
+        let arrival = Arrival {
+            reason: occasion.reason,
+            settings: init.scope.settings(&init.options),
+            entries,
+            connections: init.dbus.connections(),
+            files: init.files.keys().cloned().collect(),
+            log_priority: init.options.priority,
         };
-        if recovery.is_rebuilt {
-            // With the journal lost, the roll call needs the job files to recognize what runs.
-            for class in conf::read_all(&self.scope.conf_dirs) {
-                self.take(Input::Define(Box::new(class)))?;
-            }
-        }
-        self.take(Input::RollCall(call))?;
-        if self.state.log_priority() == Priority::Message
-            && let Some(priority) = self.options.priority
-        {
-            self.take(Input::LogPriority(priority))?;
-        }
-        self.adopt_cgroups();
-        self.link.send(ToKeeper::Ready, Vec::new())
+        init.take_over(arrival, &recovery)?;
+        Ok(init)
     }
 
     /// Groups that the manager before has made are removed by this one.
     fn adopt_cgroups(&mut self) {
-        let tickets = self.state.instances().flat_map(|instance| &instance.processes).map(|process| process.ticket);
-        for spawn in tickets.filter_map(|ticket| machine::spawn::describe(&self.state, ticket)) {
+        let tickets =
+            self.memory.state.instances().flat_map(|instance| &instance.processes).map(|process| process.ticket);
+        for spawn in tickets.filter_map(|ticket| machine::spawn::describe(&self.memory.state, ticket)) {
             self.cgroups.adopt(&spawn);
         }
     }
 
     /// Waits for the next thing that happens, and deals with it.
     async fn step(&mut self) -> io::Result<()> {
-        let deadline = self.state.next_deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        let deadline =
+            self.memory.state.next_deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
         tokio::select! {
             biased;
             message = self.link.next() => {
@@ -201,7 +173,7 @@ impl Init {
                 Ok(())
             }
             message = self.notify.next() => self.heed(&message),
-            incoming = self.dbus.next(&self.state) => self.receive(incoming),
+            incoming = self.dbus.next(&self.memory.state) => self.receive(incoming),
             finding = self.conf.next() => self.find(finding),
             (ticket, identity) = self.users.next() => self.identify(ticket, identity),
             request = self.output.next() => self.oblige(request),
@@ -210,100 +182,6 @@ impl Init {
             }
             () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
         }
-    }
-
-    /// One turn, and the small one that follows it when there was something to announce.
-    fn take(&mut self, input: Input) -> io::Result<()> {
-        let outcome = machine::turn(&mut self.state, now_ms(), input);
-        self.record(&outcome.changes);
-        if let Some(last) = self.perform(outcome.effects)? {
-            let through = self.dbus.performed(last);
-            let outcome = machine::turn(&mut self.state, now_ms(), Input::Performed(through));
-            self.record(&outcome.changes);
-            self.perform(outcome.effects)?;
-        }
-        Ok(())
-    }
-
-    /// Promise 1: changes are in the journal before anything is done about them.
-    fn record(&mut self, changes: &[machine::change::Change]) {
-        if changes.is_empty() {
-            return;
-        }
-        let Some(journal) = &mut self.journal else { return };
-        self.frame.clear();
-        let encoded = codec::encode_changes(changes, &mut self.frame).map_err(|error| error.to_string());
-        let mut appended = encoded.and_then(|()| append(journal, &self.frame));
-        if appended.is_err() || journal.wants_checkpoint() {
-            // The state is that after these changes, so a checkpoint stands for the frame, too.
-            let checkpoint = codec::encode_state(&self.state).map_err(|error| error.to_string());
-            let written = checkpoint.and_then(|bytes| journal.checkpoint(&bytes).map_err(|error| error.to_string()));
-            if appended.is_err() {
-                appended = written;
-            } else if let Err(error) = written {
-                report::warn(&format!("journal: no checkpoint: {error}"));
-            }
-        }
-        match appended {
-            Ok(()) if self.is_degraded => {
-                self.is_degraded = false;
-                report::warn("journal: there is room again; crash safety is back");
-            }
-            Ok(()) => {}
-            Err(error) if !self.is_degraded => {
-                self.is_degraded = true;
-                report::error(&format!(
-                    "journal: {error}; going on without, a crash from here on loses what jobs were doing"
-                ));
-            }
-            Err(_) => {}
-        }
-    }
-
-    /// Does what was decided; the number of the last announcement, if there was one.
-    fn perform(&mut self, effects: Vec<Effect>) -> io::Result<Option<u64>> {
-        let mut last = None;
-        for effect in effects {
-            match effect {
-                Effect::Spawn(ticket) => self.spawn(ticket)?,
-                Effect::Signal { ticket, request, signal, whole_group } => {
-                    self.link.send(ToKeeper::Signal { ticket, request, signal, whole_group }, Vec::new())?;
-                }
-                Effect::Settle(ticket) => self.link.send(ToKeeper::Settle { ticket }, Vec::new())?,
-                Effect::Acknowledge(ticket) => self.link.send(ToKeeper::Acknowledge { ticket }, Vec::new())?,
-                Effect::Release(name) => {
-                    self.files.remove(&name);
-                    self.link.send(ToKeeper::Release { name }, Vec::new())?;
-                }
-                Effect::Announce(number, announcement) => {
-                    last = Some(number);
-                    if let Announcement::InstanceRemoved(class, instance) = &announcement {
-                        self.cgroups.forget(class, instance);
-                    }
-                    if let Announcement::Log(priority, text) = &announcement {
-                        report::write(*priority, text);
-                    } else {
-                        self.dbus.announce(number, &announcement);
-                    }
-                }
-                Effect::Reexecute => self.farewell = Some(ToKeeper::Reexecute),
-                Effect::Exit(status) => self.end(status),
-                Effect::Rescan => self.conf.rescan(),
-                Effect::LogPriority(_) => {}
-            }
-        }
-        self.dbus.push();
-        Ok(last)
-    }
-
-    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
-        let Some(spawn) = machine::spawn::describe(&self.state, ticket) else { return Ok(()) };
-        let (setuid, setgid) = (&spawn.attributes.setuid, &spawn.attributes.setgid);
-        if setuid.is_some() || setgid.is_some() {
-            self.users.ask(ticket, setuid.clone(), setgid.clone());
-            return Ok(());
-        }
-        self.spawn_as(&spawn, None)
     }
 
     fn spawn_as(&mut self, spawn: &machine::spawn::Spawn, identity: Option<Identity>) -> io::Result<()> {
@@ -329,7 +207,7 @@ impl Init {
     /// Who a job runs as has been found out.
     fn identify(&mut self, ticket: u64, identity: Result<Identity, crate::users::LookupError>) -> io::Result<()> {
         match identity {
-            Ok(identity) => match machine::spawn::describe(&self.state, ticket) {
+            Ok(identity) => match machine::spawn::describe(&self.memory.state, ticket) {
                 Some(spawn) => self.spawn_as(&spawn, Some(identity)),
                 None => Ok(()),
             },
@@ -337,34 +215,16 @@ impl Init {
         }
     }
 
-    /// The keeper has said something.
-    fn hear(&mut self, message: ToManager) -> io::Result<()> {
-        match message {
-            ToManager::Ping { number } => self.link.send(ToKeeper::Pong { number }, Vec::new()),
-            ToManager::Signal { signal, .. } => match translate::signal(signal) {
-                Some(signal) => self.take(Input::Signal(signal)),
-                None => {
-                    self.dbus.reconnect_bus();
-                    Ok(())
-                }
-            },
-            message => match translate::input(message) {
-                Some(input) => self.take(input),
-                None => Ok(()),
-            },
-        }
-    }
-
     /// A job says something of itself; it is taken from its socket when what it led to is in the journal.
     fn heed(&mut self, message: &notify::Message) -> io::Result<()> {
-        match notify::sender(&self.state, message) {
+        match notify::sender(&self.memory.state, message) {
             Sender::Unheard => {
                 self.notify.wait_for_keeper();
                 return Ok(());
             }
             Sender::Of(ticket) => {
-                if let (Some(status), Some((_, instance, _))) = (message.status(), self.state.process(ticket))
-                    && self.state.log_priority() <= Priority::Info
+                if let (Some(status), Some((_, instance, _))) = (message.status(), self.memory.state.process(ticket))
+                    && self.memory.state.log_priority() <= Priority::Info
                 {
                     report::write(Priority::Info, &format!("{} says: {status}", instance.title()));
                 }
@@ -396,16 +256,14 @@ impl Init {
                     self.files.insert(held.clone(), file);
                     *name = Some(held);
                 }
-                self.take(Input::Call(caller.clone(), call))?;
-                self.dbus.done(&caller);
-                Ok(())
+                self.answer(&caller, call)
             }
             Incoming::Control { caller, control } => {
                 self.control(&caller, control);
                 Ok(())
             }
             Incoming::Log(priority, text) => {
-                if priority >= self.state.log_priority() {
+                if priority >= self.memory.state.log_priority() {
                     report::write(priority, &text);
                 }
                 Ok(())
@@ -451,12 +309,8 @@ impl Init {
         if !self.has_looked {
             self.has_looked = true;
             self.tell_sources(&look);
-            let names: Vec<String> = self.state.classes().map(|(name, _)| name.to_owned()).collect();
-            for name in names.into_iter().filter(|name| !look.names.contains(name)) {
-                self.take(Input::Remove(name))?;
-            }
             let event = (!self.options.no_startup_event).then(|| self.options.startup_event.clone());
-            self.take(Input::Startup(event))?;
+            self.settle_job_files(|name| look.names.contains(name), event)?;
             self.write_session_file();
             if !self.scope.is_session {
                 self.image = Image::begin();
@@ -478,7 +332,7 @@ impl Init {
     }
 
     fn tell_sources(&self, look: &Look) {
-        if self.state.log_priority() <= Priority::Info {
+        if self.memory.state.log_priority() <= Priority::Info {
             for source in &look.sources {
                 report::write(Priority::Info, &format!("Loading configuration from {}", source.path.display()));
             }
@@ -503,10 +357,6 @@ impl Init {
             report::warn(&format!("{}: {error}; clients cannot find this session by themselves", path.display()));
         }
     }
-}
-
-fn append(journal: &mut Log<FileStorage>, frame: &[u8]) -> Result<(), String> {
-    journal.append(frame).map(drop).map_err(|error: AppendError| error.to_string())
 }
 
 fn dbus_config(scope: &Scope, options: &Options) -> DbusConfig {
@@ -556,6 +406,87 @@ fn listener(scope: &Scope, held: &mut Vec<(String, OwnedFd)>) -> io::Result<(Uni
     }
 }
 
+impl World for Init {
+    type Storage = FileStorage;
+
+    fn memory(&mut self) -> &mut Memory<FileStorage> {
+        &mut self.memory
+    }
+
+    fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+
+    fn send(&mut self, message: ToKeeper) -> io::Result<()> {
+        self.link.send(message, Vec::new())
+    }
+
+    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
+        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
+        let (setuid, setgid) = (&spawn.attributes.setuid, &spawn.attributes.setgid);
+        if setuid.is_some() || setgid.is_some() {
+            self.users.ask(ticket, setuid.clone(), setgid.clone());
+            return Ok(());
+        }
+        self.spawn_as(&spawn, None)
+    }
+
+    fn announce(&mut self, number: u64, announcement: &Announcement) {
+        if let Announcement::InstanceRemoved(class, instance) = announcement {
+            self.cgroups.forget(class, instance);
+        }
+        if let Announcement::Log(priority, text) = announcement {
+            report::write(*priority, text);
+        } else {
+            self.dbus.announce(number, announcement);
+        }
+    }
+
+    fn push(&mut self) {
+        self.dbus.push();
+    }
+
+    fn performed(&self, through: u64) -> u64 {
+        self.dbus.performed(through)
+    }
+
+    fn done(&mut self, caller: &Caller) {
+        self.dbus.done(caller);
+    }
+
+    fn let_go(&mut self, name: &str) {
+        self.files.remove(name);
+    }
+
+    fn reexecute(&mut self) {
+        self.farewell = Some(ToKeeper::Reexecute);
+    }
+
+    fn finish(&mut self, status: u8) {
+        self.end(status);
+    }
+
+    fn rescan(&mut self) {
+        self.conf.rescan();
+    }
+
+    fn job_files(&mut self) -> Vec<Class> {
+        conf::read_all(&self.scope.conf_dirs)
+    }
+
+    fn reconnect_bus(&mut self) {
+        self.dbus.reconnect_bus();
+    }
+
+    fn adopt(&mut self) {
+        self.adopt_cgroups();
+    }
+
+    fn report(&mut self, priority: Priority, text: &str) {
+        report::write(priority, text);
+    }
+}
+
 impl Init {
     /// The last words of this manager: all that was said goes out, and the keeper does the rest.
     async fn hand_over(&mut self, message: ToKeeper) -> io::Result<()> {
@@ -574,7 +505,7 @@ impl Init {
         }
         self.notify.remove();
         self.output.finish(LAST_WORDS);
-        self.journal = None;
+        self.memory.journal = None;
         // Nobody will replay it.
         let _ = std::fs::remove_dir_all(&self.scope.journal_dir);
         if let Some(parent) = self.scope.journal_dir.parent().filter(|_| self.scope.is_session) {

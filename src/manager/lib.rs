@@ -21,6 +21,7 @@ pub mod scope;
 pub mod session;
 pub mod spawner;
 pub mod translate;
+pub mod turn;
 pub mod users;
 
 use std::ffi::OsString;

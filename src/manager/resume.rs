@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use journal::{FileStorage, Frame, Identity, Log, OpenError, Options, Recovered, Severity};
+use journal::{FileStorage, Frame, Identity, Log, OpenError, Options, Recovered, Severity, Storage};
 use keeper::protocol::{Occasion, Reason};
 use machine::state::State;
 
@@ -43,19 +43,18 @@ pub struct Recovery {
 }
 
 /// A state and the journal to go on with.
-#[derive(Debug)]
-pub struct Resumed {
+pub struct Resumed<S: Storage> {
     /// The state.
     pub state: State,
     /// The journal; none if there can be none, and init goes on without.
-    pub journal: Option<Log<FileStorage>>,
+    pub journal: Option<Log<S>>,
     /// What was found.
     pub recovery: Recovery,
 }
 
 /// Opens the journal in `directory` and replays it; a manager that is the first of its keeper begins anew.
 #[must_use]
-pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed {
+pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed<FileStorage> {
     let begin = Instant::now();
     let mut recovery = Recovery { reason: describe(occasion.reason), ..Recovery::default() };
     if occasion.reason == Reason::Boot {
@@ -67,6 +66,18 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed {
         }
     }
     let opened = open(directory, &mut recovery);
+    let mut resumed = go_on(opened, occasion, recovery);
+    resumed.recovery.took = begin.elapsed();
+    resumed
+}
+
+/// The rungs above opening: replays what an open journal has given out, if there is one.
+#[must_use]
+pub fn go_on<S: Storage>(
+    opened: Option<(Log<S>, Recovered)>,
+    occasion: &Occasion,
+    mut recovery: Recovery,
+) -> Resumed<S> {
     let (state, journal) = match opened {
         Some((mut log, recovered)) => {
             let state = replay(&mut log, recovered, occasion.failed_starts, &mut recovery);
@@ -75,7 +86,6 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed {
         None => (None, None),
     };
     recovery.is_rebuilt = state.is_none() && occasion.reason != Reason::Boot;
-    recovery.took = begin.elapsed();
     Resumed { state: state.unwrap_or_default(), journal, recovery }
 }
 
@@ -135,8 +145,8 @@ fn make_directory(directory: &Path) -> io::Result<()> {
 }
 
 /// Replays what was found; none if there is nothing that can be replayed.
-fn replay(
-    log: &mut Log<FileStorage>,
+fn replay<S: Storage>(
+    log: &mut Log<S>,
     recovered: Recovered,
     failed_starts: u32,
     recovery: &mut Recovery,
@@ -177,7 +187,7 @@ fn replay(
     has_past.then_some(state)
 }
 
-fn replay_frames(state: &mut State, frames: &[Frame], log: &mut Log<FileStorage>, recovery: &mut Recovery) {
+fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<S>, recovery: &mut Recovery) {
     let mut effects = Vec::new();
     for frame in frames {
         match codec::decode_changes(&frame.payload) {
@@ -197,7 +207,7 @@ fn replay_frames(state: &mut State, frames: &[Frame], log: &mut Log<FileStorage>
     }
 }
 
-fn set_aside(log: &mut Log<FileStorage>, sequence: u64, recovery: &mut Recovery) {
+fn set_aside<S: Storage>(log: &mut Log<S>, sequence: u64, recovery: &mut Recovery) {
     match log.quarantine_from(sequence) {
         Ok(aside) => {
             recovery

@@ -1,0 +1,278 @@
+//! The turn: an input decided, journaled, performed, in this order, over whatever world there is.
+//!
+//! The program's world is [`crate::init`]; the simulator has another one, so that what is tried there by the million is
+//! this very code. Knows the order of things. Must never know descriptors, files or threads.
+
+use std::io;
+
+use journal::{Log, Storage};
+use keeper::protocol::{Entry, Reason, ToKeeper, ToManager};
+use machine::change::Change;
+use machine::class::Class;
+use machine::effect::{Announcement, Caller, Effect, Priority};
+use machine::input::{Call, Input, RollCall, Settings};
+use machine::state::State;
+
+use crate::resume::{Recovery, Resumed};
+use crate::{codec, translate};
+
+/// What a manager knows: the state, and the journal from which the next one will have it.
+pub struct Memory<S: Storage> {
+    /// The state after all turns so far.
+    pub state: State,
+    /// The journal; none if there can be none, and init goes on without.
+    pub journal: Option<Log<S>>,
+    /// Whether the last turn could not be journaled.
+    is_degraded: bool,
+    /// For assembling frames; nothing in it outlives a turn.
+    frame: Vec<u8>,
+}
+
+impl<S: Storage> Memory<S> {
+    /// What recovery has found.
+    #[must_use]
+    pub fn of(resumed: Resumed<S>) -> (Self, Recovery) {
+        let Resumed { state, journal, recovery } = resumed;
+        (Self { state, journal, is_degraded: false, frame: Vec::new() }, recovery)
+    }
+}
+
+/// What surrounds a manager, as far as its turns touch it. Nothing here may wait.
+///
+/// Errors of any of these mean that this manager cannot go on; the keeper will start another.
+pub trait World {
+    /// Where the journal is.
+    type Storage: Storage;
+
+    /// What the turns work on.
+    fn memory(&mut self) -> &mut Memory<Self::Storage>;
+
+    /// Time since boot in milliseconds, with the time of suspend (`CLOCK_BOOTTIME`).
+    fn now_ms(&self) -> u64;
+
+    /// Says something to the keeper, in order.
+    ///
+    /// # Errors
+    /// When the keeper is gone.
+    fn send(&mut self, message: ToKeeper) -> io::Result<()>;
+
+    /// Has the keeper start the process of a ticket, now or as soon as all is known that it takes.
+    ///
+    /// # Errors
+    /// When the keeper is gone.
+    fn spawn(&mut self, ticket: u64) -> io::Result<()>;
+
+    /// Tells whoever listens; the number is that of the announcement.
+    fn announce(&mut self, number: u64, announcement: &Announcement);
+
+    /// All announcements of a turn are made: they are to leave now, as far as there is room for them.
+    fn push(&mut self);
+
+    /// Of the announcements up to this one, up to which all are out.
+    fn performed(&self, through: u64) -> u64;
+
+    /// The call is in the journal: it may be taken from where it came from.
+    fn done(&mut self, caller: &Caller);
+
+    /// A descriptor held under this name is not needed any longer; the keeper is told, too.
+    fn let_go(&mut self, name: &str);
+
+    /// The keeper is to execute itself anew, after this turn.
+    fn reexecute(&mut self);
+
+    /// The session is over, with this status, after this turn.
+    fn finish(&mut self, status: u8);
+
+    /// The job directories are to be looked at again.
+    fn rescan(&mut self);
+
+    /// What the job files say, read anew: for a recovery without a journal.
+    fn job_files(&mut self) -> Vec<Class>;
+
+    /// A signal to init that the machine does not know (SIGUSR1): the bus may be there now.
+    fn reconnect_bus(&mut self);
+
+    /// All that the manager before has started is known by now.
+    fn adopt(&mut self);
+
+    /// A message about the manager itself.
+    fn report(&mut self, priority: Priority, text: &str);
+}
+
+/// What a new manager finds, besides the journal.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Why it was started.
+    pub reason: Reason,
+    /// What it was started with.
+    pub settings: Settings,
+    /// The keeper's table.
+    pub entries: Vec<Entry>,
+    /// Connections that have outlived the manager before.
+    pub connections: Vec<u64>,
+    /// Names of descriptors held for events.
+    pub files: Vec<String>,
+    /// The log priority of its command line.
+    pub log_priority: Option<Priority>,
+}
+
+/// The turns themselves.
+pub trait Turn: World {
+    /// One turn, and the small one that follows it when there was something to announce.
+    ///
+    /// # Errors
+    /// As the world's.
+    fn take(&mut self, input: Input) -> io::Result<()> {
+        let now_ms = self.now_ms();
+        let outcome = machine::turn(&mut self.memory().state, now_ms, input);
+        record(self, &outcome.changes);
+        if let Some(last) = perform(self, outcome.effects)? {
+            let through = self.performed(last);
+            let outcome = machine::turn(&mut self.memory().state, now_ms, Input::Performed(through));
+            record(self, &outcome.changes);
+            perform(self, outcome.effects)?;
+        }
+        Ok(())
+    }
+
+    /// The first turns of a manager: what it was told, and what the keeper knows.
+    ///
+    /// # Errors
+    /// As the world's.
+    fn take_over(&mut self, arrival: Arrival, recovery: &Recovery) -> io::Result<()> {
+        self.take(Input::Settings(Box::new(arrival.settings)))?;
+        let call = RollCall {
+            is_restart: arrival.reason != Reason::Boot,
+            reason: recovery.reason.clone(),
+            entries: arrival.entries.into_iter().map(translate::entry).collect(),
+            connections: arrival.connections,
+            files: arrival.files,
+        };
+        if recovery.is_rebuilt {
+            // With the journal lost, the roll call needs the job files to recognize what runs.
+            for class in self.job_files() {
+                self.take(Input::Define(Box::new(class)))?;
+            }
+        }
+        self.take(Input::RollCall(call))?;
+        if self.memory().state.log_priority() == Priority::Message
+            && let Some(priority) = arrival.log_priority
+        {
+            self.take(Input::LogPriority(priority))?;
+        }
+        self.adopt();
+        self.send(ToKeeper::Ready)
+    }
+
+    /// The first look at the job directories is over: what has no file any more goes, and the first start begins.
+    ///
+    /// # Errors
+    /// As the world's.
+    fn settle_job_files(&mut self, has_file: impl Fn(&str) -> bool, event: Option<String>) -> io::Result<()> {
+        let names: Vec<String> = self.memory().state.classes().map(|(name, _)| name.to_owned()).collect();
+        for name in names.into_iter().filter(|name| !has_file(name)) {
+            self.take(Input::Remove(name))?;
+        }
+        self.take(Input::Startup(event))
+    }
+
+    /// The keeper has said something.
+    ///
+    /// # Errors
+    /// As the world's.
+    fn hear(&mut self, message: ToManager) -> io::Result<()> {
+        match message {
+            ToManager::Ping { number } => self.send(ToKeeper::Pong { number }),
+            ToManager::Signal { signal, .. } => match translate::signal(signal) {
+                Some(signal) => self.take(Input::Signal(signal)),
+                None => {
+                    self.reconnect_bus();
+                    Ok(())
+                }
+            },
+            message => match translate::input(message) {
+                Some(input) => self.take(input),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// A call that changes something; it is taken from its connection when what it led to is in the journal.
+    ///
+    /// # Errors
+    /// As the world's.
+    fn answer(&mut self, caller: &Caller, call: Call) -> io::Result<()> {
+        self.take(Input::Call(caller.clone(), call))?;
+        self.done(caller);
+        Ok(())
+    }
+}
+
+impl<W: World> Turn for W {}
+
+/// Promise 1: changes are in the journal before anything is done about them.
+fn record<W: World + ?Sized>(world: &mut W, changes: &[Change]) {
+    if changes.is_empty() {
+        return;
+    }
+    let memory = world.memory();
+    let Memory { state, journal: Some(journal), is_degraded, frame } = memory else { return };
+    frame.clear();
+    let encoded = codec::encode_changes(changes, frame).map_err(|error| error.to_string());
+    let mut appended = encoded.and_then(|()| journal.append(frame).map(drop).map_err(|error| error.to_string()));
+    let mut complaint = None;
+    if appended.is_err() || journal.wants_checkpoint() {
+        // The state is that after these changes, so a checkpoint stands for the frame, too.
+        let checkpoint = codec::encode_state(state).map_err(|error| error.to_string());
+        let written = checkpoint.and_then(|bytes| journal.checkpoint(&bytes).map_err(|error| error.to_string()));
+        if appended.is_err() {
+            appended = written;
+        } else if let Err(error) = written {
+            complaint = Some((Priority::Warn, format!("journal: no checkpoint: {error}")));
+        }
+    }
+    match appended {
+        Ok(()) if *is_degraded => {
+            *is_degraded = false;
+            complaint = Some((Priority::Warn, "journal: there is room again; crash safety is back".into()));
+        }
+        Err(error) if !*is_degraded => {
+            *is_degraded = true;
+            let text = format!("journal: {error}; going on without, a crash from here on loses what jobs were doing");
+            complaint = Some((Priority::Error, text));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    if let Some((priority, text)) = complaint {
+        world.report(priority, &text);
+    }
+}
+
+/// Does what was decided; the number of the last announcement, if there was one.
+fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result<Option<u64>> {
+    let mut last = None;
+    for effect in effects {
+        match effect {
+            Effect::Spawn(ticket) => world.spawn(ticket)?,
+            Effect::Signal { ticket, request, signal, whole_group } => {
+                world.send(ToKeeper::Signal { ticket, request, signal, whole_group })?;
+            }
+            Effect::Settle(ticket) => world.send(ToKeeper::Settle { ticket })?,
+            Effect::Acknowledge(ticket) => world.send(ToKeeper::Acknowledge { ticket })?,
+            Effect::Release(name) => {
+                world.let_go(&name);
+                world.send(ToKeeper::Release { name })?;
+            }
+            Effect::Announce(number, announcement) => {
+                last = Some(number);
+                world.announce(number, &announcement);
+            }
+            Effect::Reexecute => world.reexecute(),
+            Effect::Exit(status) => world.finish(status),
+            Effect::Rescan => world.rescan(),
+            Effect::LogPriority(_) => {}
+        }
+    }
+    world.push();
+    Ok(last)
+}

@@ -15,7 +15,7 @@ use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper};
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::Input;
-use nix::time::{ClockId, clock_gettime};
+use record::{Stamp, Who};
 
 use crate::cgroup::Cgroups;
 use crate::conf::{Conf, Finding, Look};
@@ -29,7 +29,7 @@ use crate::resume::{self, Recovery};
 use crate::scope::Scope;
 use crate::turn::{Arrival, Memory, Turn, World};
 use crate::users::Users;
-use crate::{conf, mounts, report, session, spawner};
+use crate::{conf, mounts, origin, report, session, spawner};
 
 /// The name under which the keeper holds the private socket.
 const LISTENER: &str = "listener";
@@ -77,11 +77,9 @@ pub async fn run(options: Options) -> io::Result<()> {
     }
 }
 
-/// Time since boot, in milliseconds; goes on during suspend (clock_gettime(2)).
+/// Time since boot, in milliseconds; goes on during suspend.
 fn now_ms() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).unwrap_or_else(|_| nix::sys::time::TimeSpec::new(0, 0));
-    let seconds = u64::try_from(now.tv_sec()).unwrap_or(0);
-    seconds * 1000 + u64::try_from(now.tv_nsec()).unwrap_or(0) / 1_000_000
+    origin::since_boot_us() / 1000
 }
 
 impl Init {
@@ -415,6 +413,14 @@ impl World for Init {
 
     fn now_ms(&self) -> u64 {
         now_ms()
+    }
+
+    fn stamp(&self) -> Stamp {
+        origin::stamp()
+    }
+
+    fn who(&self, caller: &Caller) -> Option<Who> {
+        origin::who(caller, &self.dbus)
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {

@@ -5,7 +5,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod cgroup;
-pub mod codec;
 pub mod conf;
 pub mod dbus;
 pub mod image;
@@ -14,6 +13,7 @@ pub mod link;
 pub mod mounts;
 pub mod notify;
 pub mod options;
+pub mod origin;
 pub mod output;
 pub mod report;
 pub mod resume;
@@ -23,6 +23,9 @@ pub mod spawner;
 pub mod translate;
 pub mod turn;
 pub mod users;
+
+/// How turns and states become bytes, for those who read what a manager has written.
+pub use record as codec;
 
 use std::ffi::OsString;
 use std::io::Write as _;

@@ -17,8 +17,6 @@ use journal::{FileStorage, Frame, Identity, Log, OpenError, Options, Recovered, 
 use keeper::protocol::{Occasion, Reason};
 use machine::state::State;
 
-use crate::codec;
-
 /// Managers that ended before they were ready, until the newest frames are suspected.
 const SUSPECT_FRAMES_AFTER: u32 = 3;
 
@@ -174,7 +172,7 @@ fn replay<S: Storage>(
     }
     let mut state = match recovered.checkpoint {
         None => State::default(),
-        Some(checkpoint) => match codec::decode_state(&checkpoint.state) {
+        Some(checkpoint) => match record::decode_state(&checkpoint.state) {
             Ok(state) => state,
             Err(error) => {
                 recovery.findings.push(format!("checkpoint {}: {error}", checkpoint.sequence));
@@ -190,7 +188,7 @@ fn replay<S: Storage>(
 fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<S>, recovery: &mut Recovery) {
     let mut effects = Vec::new();
     for frame in frames {
-        match codec::decode_changes(&frame.payload) {
+        match record::decode_changes(&frame.payload) {
             Ok(changes) => {
                 for change in &changes {
                     state.apply(change, &mut effects);

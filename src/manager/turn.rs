@@ -12,9 +12,10 @@ use machine::class::Class;
 use machine::effect::{Announcement, Caller, Effect, Priority};
 use machine::input::{Call, Input, RollCall, Settings};
 use machine::state::State;
+use record::{Origin, Stamp, Who};
 
 use crate::resume::{Recovery, Resumed};
-use crate::{codec, translate};
+use crate::translate;
 
 /// What a manager knows: the state, and the journal from which the next one will have it.
 pub struct Memory<S: Storage> {
@@ -49,6 +50,17 @@ pub trait World {
 
     /// Time since boot in milliseconds, with the time of suspend (`CLOCK_BOOTTIME`).
     fn now_ms(&self) -> u64;
+
+    /// Now, by both clocks, to be written down beside a turn; nothing is decided by it.
+    fn stamp(&self) -> Stamp {
+        let boot_us = self.now_ms() * 1000;
+        Stamp { boot_us, wall_us: boot_us }
+    }
+
+    /// Who makes a call, to be written down beside its turn.
+    fn who(&self, _caller: &Caller) -> Option<Who> {
+        None
+    }
 
     /// Says something to the keeper, in order.
     ///
@@ -124,12 +136,13 @@ pub trait Turn: World {
     /// As the world's.
     fn take(&mut self, input: Input) -> io::Result<()> {
         let now_ms = self.now_ms();
+        let origin = Origin::of(&input, |caller| self.who(caller));
         let outcome = machine::turn(&mut self.memory().state, now_ms, input);
-        record(self, &outcome.changes);
+        record(self, &origin, &outcome.changes);
         if let Some(last) = perform(self, outcome.effects)? {
             let through = self.performed(last);
             let outcome = machine::turn(&mut self.memory().state, now_ms, Input::Performed(through));
-            record(self, &outcome.changes);
+            record(self, &Origin::Performed, &outcome.changes);
             perform(self, outcome.effects)?;
         }
         Ok(())
@@ -211,19 +224,20 @@ pub trait Turn: World {
 impl<W: World> Turn for W {}
 
 /// Promise 1: changes are in the journal before anything is done about them.
-fn record<W: World + ?Sized>(world: &mut W, changes: &[Change]) {
+fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change]) {
     if changes.is_empty() {
         return;
     }
+    let stamp = world.stamp();
     let memory = world.memory();
     let Memory { state, journal: Some(journal), is_degraded, frame } = memory else { return };
     frame.clear();
-    let encoded = codec::encode_changes(changes, frame).map_err(|error| error.to_string());
+    let encoded = record::encode_turn(stamp, origin, changes, frame).map_err(|error| error.to_string());
     let mut appended = encoded.and_then(|()| journal.append(frame).map(drop).map_err(|error| error.to_string()));
     let mut complaint = None;
     if appended.is_err() || journal.wants_checkpoint() {
         // The state is that after these changes, so a checkpoint stands for the frame, too.
-        let checkpoint = codec::encode_state(state).map_err(|error| error.to_string());
+        let checkpoint = record::encode_state(state).map_err(|error| error.to_string());
         let written = checkpoint.and_then(|bytes| journal.checkpoint(&bytes).map_err(|error| error.to_string()));
         if appended.is_err() {
             appended = written;

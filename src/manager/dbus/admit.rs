@@ -61,6 +61,14 @@ impl Dbus {
         Ok(Role::Client { uid, is_privileged: uid == 0 || uid == self.config.own_uid })
     }
 
+    /// User and pid of the client at the other end of a connection, when it connected; none for a bus.
+    #[must_use]
+    pub fn peer(&self, connection: u64) -> Option<(u32, i32)> {
+        let connection = self.connections.get(&connection)?;
+        let is_client = matches!(connection.role, Role::Client { .. });
+        is_client.then(|| socket::credentials(connection.socket.as_fd()).ok()).flatten()
+    }
+
     fn admit(&mut self, socket: OwnedFd) {
         let Ok(role @ Role::Client { uid, is_privileged }) = self.role_of(&socket) else { return };
         if !self.has_place(uid, is_privileged) {

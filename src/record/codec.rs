@@ -1,0 +1,182 @@
+//! The one place that knows how changes and states become bytes: serde and bincode 2 behind a version.
+//!
+//! A record is one byte of version and the bincode of its content (standard configuration: variable-length integers):
+//!
+//! | version | a frame's content | a checkpoint's content |
+//! |---|---|---|
+//! | 1 | the changes | the state |
+//! | 2 | the stamp, the origin, the changes | (not written) |
+//!
+//! A new version adds a branch to the `decode` functions; the old ones stay for ever.
+
+use std::fmt;
+
+use machine::change::Change;
+use machine::state::State;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Origin, Stamp, Turn};
+
+/// The version that is written of turns, and the newest that is read.
+pub const VERSION: u8 = 2;
+
+/// The version that is written of states.
+const STATE_VERSION: u8 = 1;
+
+/// Why a record cannot be read.
+#[derive(Debug)]
+pub enum CodecError {
+    /// There are no bytes at all.
+    Empty,
+    /// It was written by a newer version of this program.
+    NewerVersion(u8),
+    /// Its bytes are no record, although their checksum was right: a fault of the program that wrote them.
+    Malformed(String),
+    /// It could not be written.
+    Unwritable(String),
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a record without a single byte"),
+            Self::NewerVersion(version) => {
+                write!(f, "a record of version {version}; this program reads up to {VERSION} (was it downgraded?)")
+            }
+            Self::Malformed(reason) => write!(f, "a record that cannot be read: {reason}"),
+            Self::Unwritable(reason) => write!(f, "a record that cannot be written: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// One turn, as one frame; appended to `bytes`.
+///
+/// # Errors
+/// [`CodecError::Unwritable`], which no change that the machine makes gives.
+pub fn encode_turn(stamp: Stamp, origin: &Origin, changes: &[Change], bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+    bytes.push(VERSION);
+    encode(&(stamp, origin, changes), bytes)
+}
+
+/// Everything that a frame says.
+///
+/// # Errors
+/// When the frame was written by a newer version, or by something else.
+pub fn decode_turn(bytes: &[u8]) -> Result<Turn, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((1, body)) => Ok(Turn { stamp: None, origin: Origin::Unknown, changes: decode(body)? }),
+        Some((2, body)) => {
+            let (stamp, origin, changes): (Stamp, Origin, Vec<Change>) = decode(body)?;
+            Ok(Turn { stamp: Some(stamp), origin, changes })
+        }
+        Some((version, _)) => Err(CodecError::NewerVersion(*version)),
+    }
+}
+
+/// The changes of one frame: what replay needs.
+///
+/// # Errors
+/// When the frame was written by a newer version, or by something else.
+pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
+    Ok(decode_turn(bytes)?.changes)
+}
+
+/// A whole state, for a checkpoint.
+///
+/// # Errors
+/// [`CodecError::Unwritable`], which no state gives.
+pub fn encode_state(state: &State) -> Result<Vec<u8>, CodecError> {
+    let mut bytes = vec![STATE_VERSION];
+    encode(state, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The state of a checkpoint, indexes included.
+///
+/// # Errors
+/// When the checkpoint was written by a newer version, or by something else.
+pub fn decode_state(bytes: &[u8]) -> Result<State, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((&STATE_VERSION, body)) => {
+            let mut state: State = decode(body)?;
+            state.reindex();
+            Ok(state)
+        }
+        Some((version, _)) => Err(CodecError::NewerVersion(*version)),
+    }
+}
+
+/// A number that two states share if they are the same.
+///
+/// # Errors
+/// As [`encode_state`].
+pub fn digest(state: &State) -> Result<u32, CodecError> {
+    Ok(crc32fast::hash(&encode_state(state)?))
+}
+
+fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+    bincode::serde::encode_into_std_write(value, bytes, bincode::config::standard())
+        .map(drop)
+        .map_err(|error| CodecError::Unwritable(error.to_string()))
+}
+
+fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
+    match bincode::serde::decode_from_slice(body, bincode::config::standard()) {
+        Ok((value, used)) if used == body.len() => Ok(value),
+        Ok((_, used)) => Err(CodecError::Malformed(format!("{} bytes too many", body.len() - used))),
+        Err(error) => Err(CodecError::Malformed(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Who;
+    use machine::effect::Caller;
+
+    fn caller() -> Caller {
+        Caller { connection: 3, serial: 8, sender: None }
+    }
+
+    #[test]
+    fn a_turn_comes_back_as_it_was_written() {
+        let stamp = Stamp { boot_us: 5_000_000_000, wall_us: 1_700_000_000_000_000 };
+        let who = Some(Who { uid: 0, pid: 77, program: "initctl".into() });
+        let origin = Origin::Call { caller: caller(), method: "start".into(), subject: "web".into(), who };
+        let changes = vec![Change::CallTaken(caller()), Change::TaskTaken];
+        let mut bytes = Vec::new();
+        encode_turn(stamp, &origin, &changes, &mut bytes).unwrap();
+        assert_eq!(decode_changes(&bytes).unwrap(), changes);
+        assert_eq!(decode_turn(&bytes).unwrap(), Turn { stamp: Some(stamp), origin, changes });
+    }
+
+    #[test]
+    fn a_turn_of_version_1_is_read_for_ever() {
+        // The bytes as 0.1.0 wrote them: StateChanged of instance 300 to running, EventFinished of event 7.
+        let bytes = [1, 2, 26, 251, 44, 1, 10, 17, 7];
+        let turn = decode_turn(&bytes).unwrap();
+        let expected = [
+            Change::StateChanged { instance: 300, state: machine::job::JobState::Running },
+            Change::EventFinished { event: 7 },
+        ];
+        assert_eq!((turn.stamp, turn.origin, &turn.changes[..]), (None, Origin::Unknown, &expected[..]));
+    }
+
+    #[test]
+    fn bytes_that_are_no_record_are_errors() {
+        assert!(matches!(decode_turn(&[]), Err(CodecError::Empty)));
+        assert!(matches!(decode_turn(&[9, 0]), Err(CodecError::NewerVersion(9))));
+        assert!(matches!(decode_state(&[2, 0]), Err(CodecError::NewerVersion(2))));
+        for length in 0..12 {
+            assert!(decode_turn(&vec![0xff; length]).is_err());
+            let mut bytes = vec![2; length];
+            bytes.push(0xfd);
+            assert!(decode_turn(&bytes).is_err());
+        }
+    }
+}

@@ -126,7 +126,7 @@ extern "C" fn enter(launch: *mut c_void) -> ! {
 /// The child: never comes back.
 fn run(launch: &mut Launch) -> ! {
     // The status pipe must be out of the way of the numbers the process wants.
-    let status = duplicate(launch.status, launch.above_all).unwrap_or(launch.status);
+    let status = clear(launch.status, launch.above_all).unwrap_or(launch.status);
     let prepared = prepare(launch);
     if prepared.is_ok() && launch.stop_first {
         stop(launch);
@@ -266,12 +266,15 @@ fn reset_dispositions(ignored: u64) {
     }
 }
 
-/// A close-on-exec copy whose number is `from` or above.
-fn duplicate(number: RawFd, from: RawFd) -> Result<RawFd, Errno> {
+/// The same file under a number that is `from` or above: itself, or a close-on-exec copy.
+fn clear(number: RawFd, from: RawFd) -> Result<RawFd, Errno> {
+    if number >= from {
+        return Ok(number);
+    }
     simple(libc::SYS_fcntl, [word(number), word(libc::F_DUPFD_CLOEXEC), word(from)]).map(|copy| copy as RawFd)
 }
 
-/// Replaces a number of the child's own table; nothing in the child owns it. The two differ: copies are above.
+/// Replaces a number of the child's own table; nothing in the child owns it. The two differ: `from` is above all targets.
 fn place(from: RawFd, to: RawFd) -> Result<(), Errno> {
     simple(libc::SYS_dup3, [word(from), word(to), 0]).map(drop)
 }
@@ -305,10 +308,10 @@ fn place_descriptors(launch: &mut Launch) -> Result<(), Failure> {
     };
     // First out of the way of each other, then to their places.
     for number in &mut standard {
-        *number = duplicate(*number, base).map_err(console)?;
+        *number = clear(*number, base).map_err(console)?;
     }
     for (moved, &(number, _)) in launch.moved.iter_mut().zip(&launch.descriptors) {
-        *moved = duplicate(number, base).map_err(|errno| (Stage::Descriptor, errno))?;
+        *moved = clear(number, base).map_err(|errno| (Stage::Descriptor, errno))?;
     }
     // Everything the keeper opens is close-on-exec already; this is for what it was started with (Linux 5.11).
     let all = [3, word(libc::c_uint::MAX), word(libc::CLOSE_RANGE_CLOEXEC)];

@@ -29,8 +29,6 @@ pub fn who(caller: &Caller, dbus: &Dbus) -> Option<Who> {
     if caller.sender.is_some() {
         return None;
     }
-    let (uid, pid) = dbus.peer(caller.connection)?;
-    // procfs waits for no disk.
-    let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(Who { uid, pid, program: program.trim_end().to_owned() })
+    let (uid, pid, program) = dbus.peer(caller.connection)?;
+    Some(Who { uid: *uid, pid: *pid, program: program.clone() })
 }

@@ -265,6 +265,7 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
 /// Does what was decided; the number of the last announcement, if there was one.
 fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result<Option<u64>> {
     let mut last = None;
+    let mut acknowledgements = Vec::new();
     for effect in effects {
         match effect {
             Effect::Spawn(ticket) => world.spawn(ticket)?,
@@ -272,7 +273,7 @@ fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result
                 world.send(ToKeeper::Signal { ticket, request, signal, whole_group })?;
             }
             Effect::Settle(ticket) => world.send(ToKeeper::Settle { ticket })?,
-            Effect::Acknowledge(ticket) => world.send(ToKeeper::Acknowledge { ticket })?,
+            Effect::Acknowledge(ticket) => acknowledgements.push(ticket),
             Effect::Release(name) => {
                 world.let_go(&name);
                 world.send(ToKeeper::Release { name })?;
@@ -288,5 +289,7 @@ fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result
         }
     }
     world.push();
+    // Last, because nobody waits for them.
+    acknowledgements.into_iter().try_for_each(|ticket| world.send(ToKeeper::Acknowledge { ticket }))?;
     Ok(last)
 }

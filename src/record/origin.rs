@@ -50,7 +50,7 @@ pub enum Origin {
     Tick,
 }
 
-/// The process at the other end of a connection, when it connected (SO_PEERCRED, unix(7)).
+/// The process at the other end of a connection: who connected (SO_PEERCRED, unix(7)), as it was at its first call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// Its effective user.

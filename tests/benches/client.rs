@@ -1,6 +1,6 @@
 //! The smallest D-Bus client that can call an init: a socket, and messages made beforehand. What is measured is the init.
 
-use std::io::{Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 
@@ -9,6 +9,7 @@ const MANAGER: (&str, &str) = ("/com/ubuntu/Upstart", "com.ubuntu.Upstart0_6");
 /// One connection.
 pub(crate) struct Client {
     socket: UnixStream,
+    input: BufReader<UnixStream>,
     serial: u32,
     buffer: Vec<u8>,
 }
@@ -26,7 +27,8 @@ impl Client {
             assert!(length > 0, "init hung up: {}", String::from_utf8_lossy(&answer));
             answer.extend_from_slice(&some[..length]);
         }
-        Self { socket, serial: 0, buffer: vec![0; 1 << 16] }
+        let input = BufReader::with_capacity(1 << 16, socket.try_clone().unwrap());
+        Self { socket, input, serial: 0, buffer: vec![0; 1 << 16] }
     }
 
     /// Starts a job; the answer comes with [`Client::reply`].
@@ -91,14 +93,14 @@ impl Client {
     /// Waits for the next reply, whichever call it answers; signals before it are passed over.
     pub(crate) fn reply(&mut self) {
         loop {
-            self.socket.read_exact(&mut self.buffer[..16]).unwrap();
+            self.input.read_exact(&mut self.buffer[..16]).unwrap();
             let word = |at: usize| u32::from_le_bytes(self.buffer[at..at + 4].try_into().unwrap()) as usize;
             let (kind, body, fields) = (self.buffer[1], word(4), word(12));
             let rest = fields.next_multiple_of(8) + body;
             if self.buffer.len() < rest {
                 self.buffer.resize(rest, 0);
             }
-            self.socket.read_exact(&mut self.buffer[..rest]).unwrap();
+            self.input.read_exact(&mut self.buffer[..rest]).unwrap();
             match kind {
                 2 => return,
                 3 => panic!("init refused: {}", String::from_utf8_lossy(&self.buffer[..rest])),

@@ -61,12 +61,18 @@ impl Dbus {
         Ok(Role::Client { uid, is_privileged: uid == 0 || uid == self.config.own_uid })
     }
 
-    /// User and pid of the client at the other end of a connection, when it connected; none for a bus.
+    /// User, pid and program of the client at the other end of a connection; none for a bus. Looked up once, for the first
+    /// of its calls: procfs waits for no disk, but it is not for nothing.
     #[must_use]
-    pub fn peer(&self, connection: u64) -> Option<(u32, i32)> {
+    pub fn peer(&self, connection: u64) -> Option<&(u32, i32, String)> {
         let connection = self.connections.get(&connection)?;
+        let look = || {
+            let (uid, pid) = socket::credentials(connection.socket.as_fd()).ok()?;
+            let program = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+            Some((uid, pid, program.trim_end().to_owned()))
+        };
         let is_client = matches!(connection.role, Role::Client { .. });
-        is_client.then(|| socket::credentials(connection.socket.as_fd()).ok()).flatten()
+        if is_client { connection.peer.get_or_init(look).as_ref() } else { None }
     }
 
     fn admit(&mut self, socket: OwnedFd) {

@@ -15,6 +15,7 @@
 
 use keeper::protocol::NAME_MAX_BYTES;
 use machine::effect::Caller;
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -159,6 +160,8 @@ pub(super) struct Connection {
     pub(super) is_resumed: bool,
     /// When something is to have happened.
     pub(super) deadline: Option<Instant>,
+    /// User, pid and program of the other side, once somebody has asked; none if it has gone.
+    pub(super) peer: OnceCell<Option<(u32, i32, String)>>,
     /// Calls under way whose callers want no reply.
     silent: Vec<(u32, Option<String>)>,
     inbox: Inbox,
@@ -194,6 +197,7 @@ impl Connection {
             is_known: false,
             is_resumed: false,
             deadline: None,
+            peer: OnceCell::new(),
             silent: Vec::new(),
             inbox: Inbox::Idle,
             outbox: Outbox::default(),

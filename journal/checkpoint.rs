@@ -109,4 +109,15 @@ mod tests {
             assert_eq!(cut, Err(HeaderFault::Damaged));
         }
     }
+
+    #[test]
+    fn a_number_that_is_never_given_out_is_damage() {
+        let parsed = |segment, sequence| {
+            let position = Position { segment, offset: 888, chain: 77, sequence };
+            CheckpointHeader::parse(&CheckpointHeader::new(Identity::default(), position, b"").encode()).is_ok()
+        };
+        assert!(parsed(MAXIMUM_NUMBER - 1, MAXIMUM_SEQUENCE));
+        assert!(!parsed(MAXIMUM_NUMBER, MAXIMUM_SEQUENCE));
+        assert!(!parsed(MAXIMUM_NUMBER - 1, MAXIMUM_SEQUENCE + 1));
+    }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bit_flips;
+mod boundaries;
 mod common;
 mod every_crash;
 mod every_cut;

@@ -1,6 +1,6 @@
 //! The oracles of the fuzz targets, fed by a plain generator, so that they are asked at every `cargo test`.
 
-#[path = "../../fuzz/oracles.rs"]
+#[path = "../../fuzz/oracles/journal.rs"]
 #[allow(unreachable_pub, reason = "the fuzz targets import the same file")]
 mod shared;
 

@@ -70,10 +70,7 @@ impl State {
             Change::ClassDoomed { class } => self.set_pending(class, Some(Pending::Removal)),
             Change::ClassKept { class } => self.set_pending(class, None),
             Change::ClassRemoved { class } => {
-                if let Some(record) = self.classes.remove(class) {
-                    self.index.remove_class(&record.definition);
-                    self.release(record.start_on);
-                }
+                self.remove_class(class);
             }
             Change::StartMatched { class, node, event } => {
                 if let Some(held) = self.classes.get_mut(class).and_then(|record| slot(&mut record.start_on, *node)) {
@@ -185,6 +182,8 @@ impl State {
             }
             Change::ProcessRequested { instance, kind, ticket, awaits } => {
                 self.see(*ticket);
+                // Known already only where a piece of the journal is lost.
+                self.forget_process(*ticket);
                 if let Some(found) = self.instances.get_mut(instance) {
                     self.index.tickets.insert(*ticket, *instance);
                     let (pid, start_time_ticks) = (0, 0);
@@ -198,9 +197,7 @@ impl State {
                 }
             }
             Change::ProcessEnded { ticket } => {
-                if let Some(found) = self.index.tickets.remove(ticket).and_then(|n| self.instances.get_mut(&n)) {
-                    found.processes.retain(|process| process.ticket != *ticket);
-                }
+                self.forget_process(*ticket);
                 effects.push(Effect::Acknowledge(*ticket));
             }
             Change::ProcessSpawned { .. }
@@ -265,12 +262,19 @@ impl State {
             definition: class,
         };
         let name = record.definition.name.clone();
-        if let Some(old) = self.classes.remove(&name) {
-            self.index.remove_class(&old.definition);
-            self.release(old.start_on);
-        }
+        self.remove_class(&name);
         self.index.add_class(&record.definition);
         self.classes.insert(name, record);
+    }
+
+    /// A class goes; and its instances, of which there are none but where a piece of the journal is lost.
+    fn remove_class(&mut self, class: &str) {
+        let instances = self.classes.get(class).map(|record| record.instances.values().copied().collect::<Vec<_>>());
+        instances.into_iter().flatten().for_each(|number| self.destroy(number));
+        if let Some(record) = self.classes.remove(class) {
+            self.index.remove_class(&record.definition);
+            self.release(record.start_on);
+        }
     }
 
     fn set_pending(&mut self, class: &str, pending: Option<Pending>) {
@@ -281,6 +285,9 @@ impl State {
 
     fn create(&mut self, number: u64, class: &str, name: &str) {
         self.see(number);
+        let namesake = self.classes.get(class).and_then(|record| record.instances.get(name).copied());
+        // Neither is there but where a piece of the journal is lost.
+        [Some(number), namesake].into_iter().flatten().for_each(|old| self.destroy(old));
         let Some(record) = self.classes.get_mut(class) else { return };
         record.instances.insert(name.into(), number);
         self.index.add_instance(number, &record.definition);
@@ -351,6 +358,12 @@ impl State {
 
     fn release(&mut self, progress: Progress) {
         progress.events().for_each(|event| self.let_go(event));
+    }
+
+    fn forget_process(&mut self, ticket: u64) {
+        if let Some(found) = self.index.tickets.remove(&ticket).and_then(|number| self.instances.get_mut(&number)) {
+            found.processes.retain(|process| process.ticket != ticket);
+        }
     }
 
     fn process_mut(&mut self, ticket: u64) -> Option<&mut Process> {

@@ -126,10 +126,30 @@ fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), C
 }
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
-    match bincode::serde::decode_from_slice(body, bincode::config::standard()) {
+    match decode_body(body) {
         Ok((value, used)) if used == body.len() => Ok(value),
         Ok((_, used)) => Err(CodecError::Malformed(format!("{} bytes too many", body.len() - used))),
         Err(error) => Err(CodecError::Malformed(error.to_string())),
+    }
+}
+
+/// Bounds what a length inside a damaged or forged record can make bincode allocate by the size of the record itself.
+/// bincode counts up to eight bytes for one that it reads (the widest integer in its shortest form), hence the eight.
+fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+    const SMALL: usize = 64 << 10;
+    const MEDIUM: usize = 1 << 20;
+    const LARGE: usize = 16 << 20;
+    const LARGEST: usize = 1_usize << 30;
+    let configuration = bincode::config::standard();
+    let length = body.len();
+    if length <= SMALL {
+        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ 8 * SMALL }>())
+    } else if length <= MEDIUM {
+        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ 8 * MEDIUM }>())
+    } else if length <= LARGE {
+        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ 8 * LARGE }>())
+    } else {
+        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ LARGEST.saturating_mul(8) }>())
     }
 }
 
@@ -178,5 +198,31 @@ mod tests {
             bytes.push(0xfd);
             assert!(decode_turn(&bytes).is_err());
         }
+    }
+
+    /// The bound must not refuse what was written: records of each size, of what bincode counts most for.
+    #[test]
+    fn no_record_is_too_large_to_be_read_back() {
+        for count in [1, 5_000, 60_000, 1_000_000] {
+            let changes = vec![Change::TaskTaken; count];
+            let numbers = vec![Change::NumberSeen { number: 1 }; count];
+            let empty = vec![Change::EnvironmentSet { table: vec![String::new(); count] }];
+            for changes in [changes, numbers, empty] {
+                let mut bytes = Vec::new();
+                encode_turn(Stamp::default(), &Origin::Tick, &changes, &mut bytes).unwrap();
+                assert_eq!(decode_changes(&bytes).unwrap(), changes);
+            }
+        }
+    }
+
+    /// Found by fuzzing: a text of almost 2^64 bytes was asked of the allocator, which ended the manager.
+    #[test]
+    fn a_length_without_end_is_an_error() {
+        let mut bytes = Vec::new();
+        let changes = [Change::ClassRemoved { class: "job".into() }];
+        encode_turn(Stamp::default(), &Origin::Tick, &changes, &mut bytes).unwrap();
+        let at = bytes.iter().position(|byte| *byte == 3).unwrap();
+        bytes.splice(at..=at, [253, 255, 255, 255, 255, 255, 255, 255, 255]);
+        assert!(matches!(decode_changes(&bytes), Err(CodecError::Malformed(_))), "{:?}", decode_changes(&bytes));
     }
 }

@@ -102,3 +102,22 @@ fn changes_about_nothing_change_nothing() {
     assert_eq!(encode(&state), before);
     assert!(effects.is_empty(), "{effects:?}");
 }
+
+/// A frame that comes twice, or one whose neighbours are lost: what is kept beside the state for speed must still be what a
+/// checkpoint would make of it, or the manager after the next one would decide otherwise than this one.
+#[test]
+fn changes_that_come_twice_leave_no_wrong_index() {
+    for story in story::all().iter().filter(|story| !story.is_endless()) {
+        let world = story.live(None).world;
+        let mut state = State::default();
+        for (at, frame) in world.journal.iter().enumerate() {
+            let again = world.journal.iter().rev().skip(at % 7).step_by(5).take(3);
+            for change in frame.iter().chain(again.flatten()) {
+                state.apply(change, &mut Vec::new());
+            }
+            let mut checkpoint: State = decode(&encode(&state));
+            checkpoint.reindex();
+            assert_eq!(format!("{checkpoint:?}"), format!("{state:?}"), "{}: frame {at}", story.name());
+        }
+    }
+}

@@ -122,6 +122,7 @@ impl Dbus {
                 connection.deadline = None;
                 connection.is_readable = true;
                 connection.name = client_name(connection.number);
+                self.dirty.insert(connection.number);
             }
         }
         Ok(Step::Nothing)

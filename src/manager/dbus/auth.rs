@@ -40,6 +40,11 @@ impl Server {
         Self { uid, stage: Stage::Silent, refusals: 0 }
     }
 
+    /// Whether the client was told that it is who it says it is.
+    pub(super) fn has_accepted(&self) -> bool {
+        self.stage == Stage::WaitingForBegin
+    }
+
     /// Takes what has come; tells how many bytes of it belong to the exchange and were dealt with, and what to answer.
     pub(super) fn feed(&mut self, bytes: &[u8], guid: &str, answer: &mut Vec<u8>) -> (usize, Progress) {
         let mut used = 0;

@@ -215,8 +215,13 @@ impl Connection {
     }
 
     /// Whether it is one that signals go to.
+    /// A client counts from when it was told that it is accepted: it may take itself for connected as soon as it has said
+    /// `BEGIN`, which nobody answers.
     pub(super) fn listens(&self) -> bool {
-        self.is_open() && self.role != Role::Asker
+        match &self.phase {
+            Phase::Server(server) => server.has_accepted(),
+            phase => matches!(phase, Phase::Open) && self.role != Role::Asker,
+        }
     }
 
     fn is_trusted(&self) -> bool {
@@ -486,8 +491,9 @@ impl Connection {
         Ok(())
     }
 
+    /// Whether there is something to send, and may be sent.
     pub(super) fn has_output(&self) -> bool {
-        !self.outbox.queue.is_empty()
+        !self.outbox.queue.is_empty() && !matches!(self.phase, Phase::Server(_))
     }
 
     /// Half a message is out.
@@ -502,6 +508,9 @@ impl Connection {
 
     /// Sends what there is room for. Tells whether the keeper must let go first.
     pub(super) fn flush(&mut self, scratch: &mut [u8], visit: u64) -> Result<Step, End> {
+        if matches!(self.phase, Phase::Server(_)) {
+            return Ok(Step::Nothing);
+        }
         while let Some(message) = self.outbox.queue.front() {
             let bytes = &message[self.outbox.sent..];
             let is_large = bytes.len() > socket::ATOMIC_BYTES && !socket::has_room(&self.socket, bytes.len());

@@ -424,6 +424,26 @@ fn a_start_that_does_nothing_stalls_the_rest() {
     world.kill();
 }
 
+#[test]
+fn a_signal_is_missed_by_one_who_has_just_connected() {
+    let (world, name) = simple();
+    let mut late = connect(&name);
+    late.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !(answer.windows(3).any(|three| three == b"OK ") && answer.ends_with(b"\r\n")) {
+        let mut some = [0; 256];
+        let length = late.read(&mut some).unwrap();
+        answer.extend_from_slice(&some[..length]);
+    }
+    // Init is slow to read BEGIN, or has something else to do first.
+    Client::new(&name).call(MANAGER, UPSTART, "EmitEvent", &("go", none(), false)).unwrap();
+    late.write_all(b"BEGIN\r\n").unwrap();
+    let mut start = [0; 16];
+    late.read_exact(&mut start).unwrap();
+    assert_eq!(start[..2], [b'l', 4], "a signal");
+    world.kill();
+}
+
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
     #[test]

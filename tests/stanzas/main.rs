@@ -6,6 +6,7 @@
 mod attributes;
 mod cgroup;
 mod ending;
+mod event_files;
 mod expect;
 mod notify;
 mod preparation;

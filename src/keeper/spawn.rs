@@ -3,7 +3,6 @@
 use crate::child;
 use crate::launch::{Failure, Launch};
 use crate::proc;
-use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
 use crate::supervise::Keeper;
@@ -144,11 +143,8 @@ impl Keeper {
     pub(crate) fn signal(&mut self, ticket: Ticket, request: u64, signal: i32, whole_group: bool) {
         let result = match self.table.by_ticket(ticket) {
             Some((_, slot)) if request <= slot.last_signal_request() => Ok(()),
-            Some((_, slot)) if matches!(slot.state(), Some(State::Starting | State::Running)) => {
-                let pid = slot.pid();
-                // Which it does not lead while it is starting, and a daemon perhaps never.
-                let target = if whole_group && processes::leads_group(pid) { -pid } else { pid };
-                let result = processes::kill(target, signal);
+            Some((index, slot)) if matches!(slot.state(), Some(State::Starting | State::Running)) => {
+                let result = self.send_signal(index, signal, whole_group);
                 // After the deed: a crash in between signals twice, rather than not at all.
                 slot.set_last_signal_request(request);
                 result

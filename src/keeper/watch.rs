@@ -107,6 +107,16 @@ impl Watch {
         self.afterwards = Afterwards::RestartFor(reason);
     }
 
+    /// No manager before [`Watch::let_go`].
+    pub(crate) fn hold_back(&mut self) {
+        self.start_at = None;
+    }
+
+    /// The next manager may start.
+    pub(crate) fn let_go(&mut self) {
+        self.start_at = Some(Instant::now());
+    }
+
     /// When something is to be done even if nothing happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         [self.next_beat, self.kill_at, self.start_at].into_iter().flatten().min()
@@ -167,6 +177,8 @@ impl Keeper {
         launch.ignored = self.ignored_signals;
         child::start(launch, &write_end, &self.table.head().manager_pid, Stack::new)?;
         drop(write_end);
+        let started = crate::proc::start_time_ticks(self.manager_pid());
+        self.table.head().manager_start_time.store(started, Ordering::Relaxed);
         self.connect(ours).map_err(on_clone)?;
         self.watch.pipe = Some(read_end);
         self.watch.is_ready = false;
@@ -194,6 +206,7 @@ impl Keeper {
             reason: head.reason(),
             failed_starts: head.failed_starts.load(Ordering::Relaxed),
             restarts: head.restarts.load(Ordering::Relaxed),
+            session: if self.is_system { 1 } else { self.number() },
         };
         self.outgoing.clear();
         self.outgoing.push_back(ToManager::RollCallBegin(occasion));
@@ -347,5 +360,6 @@ fn describe(status: ExitStatus) -> String {
         ExitStatus::Signal { signal, .. } => {
             Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
         }
+        ExitStatus::Unknown => "nobody knows how".into(),
     }
 }

@@ -85,10 +85,10 @@ fn now_ms() -> u64 {
 impl Init {
     fn begin(options: Options, link: KeeperLink, greeting: Greeting) -> io::Result<Self> {
         let Greeting { occasion, entries, mut held } = greeting;
-        let scope = Scope::of(&options);
+        let scope = Scope::of(&options, occasion.session);
         if !scope.is_session {
             report::use_kernel_log();
-            if occasion.reason == Reason::Boot && scope.keeper_pid == 1 {
+            if occasion.reason == Reason::Boot && nix::unistd::getppid().as_raw() == 1 {
                 mounts::mount_missing().iter().for_each(|problem| report::warn(problem));
             }
         }
@@ -104,7 +104,7 @@ impl Init {
         dbus.view_mut().recovery = details(&recovery);
         let notify = Notify::start(&scope, &mut held);
         notify.problems.iter().for_each(|problem| report::warn(problem));
-        let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.keeper_pid));
+        let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.number));
         let (listener, is_new) = listener(&scope, &mut held)?;
         let listener_copy = is_new.then(|| listener.try_clone()).transpose()?;
         dbus.listen(listener)?;
@@ -350,6 +350,9 @@ impl Init {
     }
 
     fn write_session_file(&self) {
+        if let Some(old) = &self.scope.old_session_file {
+            session::remove(old);
+        }
         let Some(path) = &self.scope.session_file else { return };
         if let Err(error) = session::write(path, &self.scope.address()) {
             report::warn(&format!("{}: {error}; clients cannot find this session by themselves", path.display()));

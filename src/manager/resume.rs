@@ -228,7 +228,9 @@ pub fn describe(reason: Reason) -> String {
             let name = machine::signals::name(signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
             format!("the death of the manager by {name}")
         }
+        Reason::ManagerEnded(ExitStatus::Unknown) => "the end of the manager".into(),
         Reason::ManagerHung => "a manager that did not answer".into(),
+        Reason::KeeperLost => "the death of the session's keeper".into(),
         Reason::KeeperCrashed(signal) => {
             let name = machine::signals::name(signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
             format!("a crash of the keeper by {name}")

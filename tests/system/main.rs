@@ -9,5 +9,6 @@ mod command_lines;
 mod damage;
 mod kills;
 mod neighbours;
+mod orphans;
 mod rig;
 mod story;

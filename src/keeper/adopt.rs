@@ -132,6 +132,10 @@ impl Keeper {
     /// Signals the process of a slot, or its process group if it leads one.
     pub(crate) fn send_signal(&self, index: usize, signal: i32, whole_group: bool) -> Result<(), Errno> {
         let pid = self.table.slots()[index].pid();
+        if pid <= 0 {
+            // It is still tried to be made. Never all of our own process group.
+            return Err(Errno::ESRCH);
+        }
         // Which it does not lead while it is starting, and a daemon perhaps never.
         let is_group = whole_group && processes::leads_group(pid);
         let Some(pidfd) = self.adopted.get(&index) else {

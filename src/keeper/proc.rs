@@ -118,6 +118,27 @@ fn marker(string: &[u8]) -> u32 {
     hash(string.iter().copied()).max(1)
 }
 
+/// What a process is in the middle of, for the log, as far as the kernel tells it: its state, where in the kernel it waits
+/// (`wchan`), its system call with arguments, stack and instruction pointer (`syscall`), and the kernel's stack. None of these
+/// waits for the process (proc_pid_stack(5), proc_pid_syscall(5), proc_pid_wchan(5)).
+pub(crate) fn whereabouts(pid: i32) -> String {
+    let line = |name: &str| {
+        let text = read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(16).collect();
+        if words.is_empty() { "unknown".to_owned() } else { words.join(" < ") }
+    };
+    let stat = read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(0, |at| at + 1);
+    let state = stat[after_name..].iter().copied().find(u8::is_ascii_uppercase).map_or('?', char::from);
+    format!(
+        "state {state}, waits in {}, system call {}, kernel stack {}",
+        line("wchan"),
+        line("syscall"),
+        line("stack")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +159,13 @@ mod tests {
         assert_eq!(stat, expected);
         assert_eq!(parse_stat(42, b"42 (x"), None);
         assert_eq!(parse_stat(42, b"42 (x) S 1"), None);
+    }
+
+    #[test]
+    fn whereabouts_of_a_process_that_is_gone_are_unknown() {
+        assert_eq!(whereabouts(0), "state ?, waits in unknown, system call unknown, kernel stack unknown");
+        let own = std::process::id().cast_signed();
+        assert!(whereabouts(own).starts_with("state "));
     }
 
     #[test]

@@ -16,6 +16,10 @@ use nix::errno::Errno;
 /// exit status 1; PID 1 starts the manager without options instead.
 pub const EXIT_USAGE: u8 = 64;
 
+/// The signal (SIGUSR2) that asks a manager which does not answer to write its stack to the log and end; one that cannot is
+/// killed soon after.
+pub const DUMP: i32 = libc::SIGUSR2;
+
 /// Descriptor number of the manager's end of the socket pair.
 pub const MANAGER_FD: i32 = 3;
 

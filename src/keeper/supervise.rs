@@ -7,6 +7,7 @@ use crate::options::{Options, Role};
 use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
+use crate::spawn::Attempt;
 use crate::vault::{self, Vault};
 use crate::watch::{Afterwards, Watch};
 use keeper::link::{Link, LinkError};
@@ -62,6 +63,8 @@ pub(crate) struct Keeper {
     pub(crate) held: BTreeMap<String, OwnedFd>,
     /// Pidfds of processes that are no children of this one, by slot.
     pub(crate) adopted: BTreeMap<usize, OwnedFd>,
+    /// Processes that could not be made yet.
+    pub(crate) attempts: Vec<Attempt>,
     /// The manager of a keeper that was killed, on its way out.
     pub(crate) old_manager: Option<OwnedFd>,
     pub(crate) vault: Vault,
@@ -140,7 +143,7 @@ impl Keeper {
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         let mut keeper = Self {
-            watch: Watch::new(),
+            watch: Watch::new(options.heartbeat()),
             options,
             own_path,
             is_system,
@@ -153,6 +156,7 @@ impl Keeper {
             ignored_signals: child::ignored_signals(),
             held: BTreeMap::new(),
             adopted: BTreeMap::new(),
+            attempts: Vec::new(),
             old_manager: None,
             vault: Vault::default(),
             outgoing: VecDeque::new(),
@@ -256,6 +260,7 @@ impl Keeper {
         }
         let now = Instant::now();
         self.watch_manager(now);
+        self.attempt_again(now);
         self.finish_giving_up(now);
         self.send_outgoing();
         self.serve_vault(now);
@@ -279,7 +284,8 @@ impl Keeper {
 
     /// How long the loop may sleep.
     fn timeout(&self) -> EpollTimeout {
-        let next = [self.watch.deadline(), self.given_up, self.vault.deadline()].into_iter().flatten().min();
+        let again = self.attempts.iter().filter_map(|attempt| attempt.at).min();
+        let next = [self.watch.deadline(), self.given_up, self.vault.deadline(), again].into_iter().flatten().min();
         let Some(next) = next else { return EpollTimeout::NONE };
         // Rounded up, or it would spin through the last millisecond.
         let wait = next.saturating_duration_since(Instant::now()) + Duration::from_micros(999);

@@ -42,7 +42,7 @@ pub use scan::{ScanEnd, SegmentScan};
 pub use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use storage::file::FileStorage;
 pub use storage::memory::{Fault, FaultEffect, MemoryStorage, Operation};
-pub use storage::{QUARANTINE, Storage};
+pub use storage::{LOCK, QUARANTINE, Storage};
 pub use verify::{verify, verify_within};
 
 /// Version of the format that this code writes, and the newest one it reads.

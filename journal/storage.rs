@@ -8,7 +8,7 @@ use std::io;
 /// Sub-directory for what was set aside for study.
 pub const QUARANTINE: &str = "quarantine";
 /// File that a writer locks.
-pub(crate) const LOCK: &str = "lock";
+pub const LOCK: &str = "lock";
 
 /// A directory of files, as far as the journal needs one.
 ///

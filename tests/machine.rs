@@ -104,6 +104,8 @@ pub struct Machine {
     pub world: World,
     session: Process,
     address: String,
+    /// What the session goes by: the pid of the keeper that began it.
+    number: i32,
 }
 
 impl Machine {
@@ -162,13 +164,41 @@ impl Machine {
     fn around(world: World) -> Self {
         world.await_init();
         let (session, address) = wait_for("the session's file", || session_of(&world));
-        let machine = Self { world, session, address };
+        let number = session.inside;
+        let machine = Self { world, session, address, number };
         for scope in Scope::BOTH {
             until("the jobs run", || machine.jobs(scope).len() == 3);
         }
-        let ledger = format!("{USER_RUNTIME}/stayup/{}/event-bridge.generation", machine.session.inside);
+        let ledger = format!("{USER_RUNTIME}/stayup/{number}/event-bridge.generation");
         until("the event bridge listens", || !machine.world.read(&ledger).is_empty());
         machine
+    }
+
+    /// Kills the session's keeper, and waits until neither it nor its manager is there.
+    ///
+    /// # Panics
+    /// When they are not killed.
+    pub fn kill_session(&self) {
+        let manager = self.manager(Scope::Session).outside;
+        self.world.signal(self.session.outside, nix::sys::signal::Signal::SIGKILL);
+        until("the session's keeper and manager have ended", || {
+            [self.session.outside, manager].iter().all(|&pid| Process::at(pid).is_none_or(|found| found.state == 'Z'))
+        });
+        until("its job has ended", || {
+            self.initctl(Scope::System, &["status", "session"]).out == "session stop/waiting"
+        });
+    }
+
+    /// Starts `init --user` again, as another login of the same session does, and waits until it is ready for clients.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_session(&mut self) {
+        let before = self.session.inside;
+        let answer = self.initctl(Scope::System, &["start", "session"]);
+        assert_eq!(answer.status, 0, "{answer:?}");
+        let found = wait_for("the session's file", || session_of(&self.world).filter(|found| found.0.inside != before));
+        (self.session, self.address) = found;
     }
 
     /// Pid of an init, its keeper that is, from outside.
@@ -227,7 +257,7 @@ impl Machine {
     pub fn journal(&self, scope: Scope) -> String {
         match scope {
             Scope::System => "/run/stayup/journal".to_owned(),
-            Scope::Session => format!("{USER_RUNTIME}/stayup/{}/journal", self.session.inside),
+            Scope::Session => format!("{USER_RUNTIME}/stayup/{}/journal", self.number),
         }
     }
 

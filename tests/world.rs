@@ -98,6 +98,15 @@ impl Setup {
         self
     }
 
+    /// A file system in memory of its own, of at most this size (tmpfs(5)).
+    #[must_use]
+    pub fn tmpfs(self, path: &str, size: &str) -> Self {
+        let mut setup = self.directory(path);
+        let plain = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        setup.act_mount("tmpfs", path, Some("tmpfs"), plain, Some(&format!("mode=755,size={size}")));
+        setup
+    }
+
     /// A directory that everybody can enter.
     #[must_use]
     pub fn directory(mut self, path: &str) -> Self {

@@ -107,8 +107,9 @@ fn stage(draw: &mut Draw<'_>) -> Stage {
 }
 
 fn status(draw: &mut Draw<'_>) -> ExitStatus {
-    match draw.below(2) {
+    match draw.below(3) {
         0 => ExitStatus::Code(integer(draw)),
+        1 => ExitStatus::Unknown,
         _ => ExitStatus::Signal { signal: integer(draw), core_dumped: draw.flag() },
     }
 }
@@ -169,8 +170,9 @@ fn to_keeper(draw: &mut Draw<'_>) -> ToKeeper {
 }
 
 fn reason(draw: &mut Draw<'_>) -> Reason {
-    match draw.below(5) {
+    match draw.below(6) {
         0 => Reason::Boot,
+        4 => Reason::KeeperLost,
         1 => Reason::Reexecuted,
         2 => Reason::ManagerEnded(status(draw)),
         3 => Reason::ManagerHung,
@@ -198,7 +200,7 @@ fn to_manager(draw: &mut Draw<'_>) -> ToManager {
     match draw.below(12) {
         0 => {
             let (reason, failed_starts, restarts) = (reason(draw), word(draw), draw.number());
-            ToManager::RollCallBegin(Occasion { reason, failed_starts, restarts })
+            ToManager::RollCallBegin(Occasion { reason, failed_starts, restarts, session: integer(draw) })
         }
         1 => ToManager::RollCallEntry(entry(draw)),
         2 => ToManager::RollCallHeld { names: draw.list(4, Draw::text) },

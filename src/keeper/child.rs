@@ -49,17 +49,22 @@ impl Lent {
 }
 
 /// Makes the process. The kernel stores its pid in `pid` before either side goes on, so that a crash right here cannot
-/// lose it. What it gives back must be kept until the process has executed its program or has ended.
+/// lose it. What it gives back must be kept until the process has executed its program or has ended. The launch comes back with
+/// a failure, for another attempt.
 pub(crate) fn start(
-    launch: Launch,
+    mut launch: Box<Launch>,
     status: &OwnedFd,
     pid: &AtomicI32,
     stack: impl FnOnce() -> Result<Stack, Errno>,
-) -> Result<Option<Lent>, Failure> {
-    let failed = |errno| (Stage::Clone, errno);
-    let mut launch = Box::new(launch);
+) -> Result<Option<Lent>, (Failure, Box<Launch>)> {
     launch.status = status.as_raw_fd();
-    let stack = if launch.needs_copy() || !raw::CAN_SHARE { None } else { Some(stack().map_err(failed)?) };
+    let stack = match launch.needs_copy() || !raw::CAN_SHARE {
+        true => None,
+        false => match stack() {
+            Ok(stack) => Some(stack),
+            Err(errno) => return Err(((Stage::Clone, errno), launch)),
+        },
+    };
     let extent = stack.as_ref().map(Stack::extent);
     let cgroup = launch.cgroup;
     let launch = NonNull::from(Box::leak(launch));
@@ -68,8 +73,8 @@ pub(crate) fn start(
         (Some(stack), Ok(())) => Ok(Some(Lent { launch, stack })),
         (_, result) => {
             // SAFETY: leaked above, and a child, if there is one, has a copy.
-            drop(unsafe { Box::from_raw(launch.as_ptr()) });
-            result.map(|()| None).map_err(failed)
+            let launch = unsafe { Box::from_raw(launch.as_ptr()) };
+            result.map(|()| None).map_err(|errno| ((Stage::Clone, errno), launch))
         }
     }
 }

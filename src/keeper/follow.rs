@@ -152,7 +152,7 @@ mod tests {
     }
 
     fn orphan(pid: i32, session: i32, is_zombie: bool, environment: &[u32]) -> Orphan {
-        let stat = Stat { pid, parent: 1, group: session, session, start_time_ticks: 60, is_zombie };
+        let stat = Stat { pid, parent: 1, group: session, session, start_time_ticks: 60, is_zombie, is_stopped: false };
         Orphan { stat, environment: environment.to_vec() }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod link;
 mod mapping;
+pub mod place;
 pub mod protocol;
 mod slot;
 pub mod table;

@@ -7,9 +7,11 @@
 #![cfg_attr(not(test), no_main)]
 #![cfg_attr(test, allow(dead_code, unused_imports, clippy::unwrap_used))]
 
+mod adopt;
 mod child;
 mod crash;
 mod follow;
+mod home;
 mod launch;
 mod options;
 mod proc;
@@ -19,6 +21,7 @@ mod reap;
 mod report;
 mod spawn;
 mod supervise;
+mod vault;
 mod watch;
 
 use crate::options::{Options, Role};

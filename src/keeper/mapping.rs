@@ -1,5 +1,5 @@
-//! The shared mapping under the table: one memfd, mapped once at its largest size, so that its address never changes
-//! and the crash handler can trust it at any instruction.
+//! The shared mapping under the table: one file in memory (a memfd, or a session's file on a tmpfs), mapped once at its
+//! largest size, so that its address never changes and the crash handler can trust it at any instruction.
 //!
 //! Knows bytes and how many of them are there. Must never know what they mean.
 
@@ -21,7 +21,7 @@ pub(crate) const MAPPED_MAX_BYTES: usize = 16 * 1024 * 1024;
 /// Both must be true, and the alignment must divide 8.
 pub(crate) unsafe trait Atomics {}
 
-/// A memfd and its mapping.
+/// A file and its mapping.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     file: File,
@@ -37,13 +37,17 @@ unsafe impl Send for Mapping {}
 impl Mapping {
     /// A new memfd of this size, zeroed.
     pub(crate) fn create(length: usize) -> Result<Self, Errno> {
-        let file = memfd_create(c"keeper-table", MFdFlags::MFD_CLOEXEC)?;
+        Self::create_in(memfd_create(c"keeper-table", MFdFlags::MFD_CLOEXEC)?, length)
+    }
+
+    /// An empty file, of memory too, made as long as this.
+    pub(crate) fn create_in(file: OwnedFd, length: usize) -> Result<Self, Errno> {
         let mapping = Self::adopt(file)?;
         mapping.grow(length)?;
         Ok(mapping)
     }
 
-    /// The mapping of a memfd that an earlier image made.
+    /// The mapping of a file that an earlier image made.
     pub(crate) fn adopt(file: OwnedFd) -> Result<Self, Errno> {
         let file = File::from(file);
         let length = file.metadata().map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO)))?.len();
@@ -84,7 +88,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// The memfd.
+    /// The file.
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 /// The version Upstart's clients are told, see the manager's D-Bus property.
 const UPSTART_VERSION: &str = "1.13.2";
 
-/// A manager that has not answered for so long is killed, unless `STAYUP_HEARTBEAT_MS` says otherwise.
-const HEARTBEAT_DEFAULT_MS: u64 = 15_000;
+/// A manager that has not answered for so long is killed, unless `--heartbeat` or `STAYUP_HEARTBEAT_MS` says otherwise.
+const HEARTBEAT_DEFAULT_MS: u64 = 5_000;
 
 /// What this program is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) manager: Option<PathBuf>,
     /// `--state-fd`.
     pub(crate) state: Option<i32>,
+    /// `--heartbeat`, as it was written.
+    heartbeat: Option<OsString>,
     has_user: bool,
     wants: Option<Role>,
 }
@@ -42,7 +44,8 @@ pub(crate) struct Options {
 impl Options {
     /// Takes the arguments (without the program's name) apart. Never fails: what is not known here is the manager's.
     pub(crate) fn new(arguments: impl Iterator<Item = OsString>) -> Self {
-        let mut options = Self { for_manager: Vec::new(), manager: None, state: None, has_user: false, wants: None };
+        let mut options =
+            Self { for_manager: Vec::new(), manager: None, state: None, heartbeat: None, has_user: false, wants: None };
         let mut arguments = arguments.peekable();
         while let Some(argument) = arguments.next() {
             let bytes = argument.as_bytes();
@@ -53,6 +56,8 @@ impl Options {
             };
             if let Some(path) = value_of("--manager") {
                 options.manager = Some(path.into());
+            } else if let Some(seconds) = value_of("--heartbeat") {
+                options.heartbeat = Some(seconds);
             } else if let Some(number) = value_of("--state-fd") {
                 options.state = number.to_str().and_then(|number| number.parse().ok());
             } else {
@@ -81,7 +86,19 @@ impl Options {
     /// Arguments for another image of the keeper, its state not included.
     pub(crate) fn for_keeper(&self) -> Vec<OsString> {
         let manager = self.manager.iter().flat_map(|path| ["--manager".into(), path.clone().into_os_string()]);
-        manager.chain(self.for_manager.iter().cloned()).collect()
+        let heartbeat = self.heartbeat.iter().flat_map(|seconds| ["--heartbeat".into(), seconds.clone()]);
+        manager.chain(heartbeat).chain(self.for_manager.iter().cloned()).collect()
+    }
+
+    /// How long a manager may be silent; none for ever (for debuggers): as told, or as `STAYUP_HEARTBEAT_MS` says.
+    pub(crate) fn heartbeat(&self) -> Option<Duration> {
+        let told = self.heartbeat.as_deref().and_then(milliseconds);
+        let told = told.or_else(|| std::env::var("STAYUP_HEARTBEAT_MS").ok()?.parse().ok());
+        match told.unwrap_or(HEARTBEAT_DEFAULT_MS) {
+            0 => None,
+            // Four timers have to fit, and they count in milliseconds.
+            deadline_ms => Some(Duration::from_millis(deadline_ms.max(40))),
+        }
     }
 
     /// Where the manager is: as told, or beside the keeper, or where packages put it.
@@ -99,14 +116,10 @@ impl Options {
     }
 }
 
-/// How long a manager may be silent; none for ever. Read from `STAYUP_HEARTBEAT_MS`, 0 is for ever (for debuggers).
-pub(crate) fn heartbeat() -> Option<Duration> {
-    let told = std::env::var("STAYUP_HEARTBEAT_MS").ok().and_then(|text| text.parse().ok());
-    match told.unwrap_or(HEARTBEAT_DEFAULT_MS) {
-        0 => None,
-        // Three pings have to fit, and timers count in milliseconds.
-        deadline_ms => Some(Duration::from_millis(deadline_ms.max(30))),
-    }
+/// `--heartbeat` in milliseconds; what is no number of seconds counts as not said, since PID 1 has nobody to complain to.
+fn milliseconds(seconds: &OsStr) -> Option<u64> {
+    let seconds: f64 = seconds.to_str()?.parse().ok()?;
+    (0.0..=1e9).contains(&seconds).then_some((seconds * 1_000.0) as u64)
 }
 
 /// The line of `--version`.
@@ -137,10 +150,11 @@ The system's init as process 1; with --user, the init of a session. Started by h
   -v, --verbose              report state changes too
   --debug                    report everything
   --manager PATH             use this manager (default: init-manager beside this program)
+  --heartbeat SECONDS        replace a manager that is silent for so long (default 5, 0: never)
   --help                     show this help and exit
   --version                  show the version and exit
 
-Environment: STAYUP_HEARTBEAT_MS  a manager silent for so long is killed and started anew (default 15000, 0: never).
+Environment: STAYUP_HEARTBEAT_MS  the same in milliseconds, where the option is not given.
 ";
 
 #[cfg(test)]
@@ -157,6 +171,19 @@ mod tests {
         assert_eq!(options.for_manager, ["--user", "--confdir", "/c", "wibble"]);
         assert_eq!(options.manager.as_deref(), Some(Path::new("/m")));
         assert_eq!(options.state, Some(7));
+    }
+
+    #[test]
+    fn a_heartbeat_is_a_number_of_seconds_and_survives_an_exec() {
+        for (text, expected_ms) in [("2", Some(2_000)), ("0.25", Some(250)), ("0", None), ("0.001", Some(40))] {
+            let first = options(&["--user", "--heartbeat", text]);
+            let again = Options::new(first.for_keeper().into_iter());
+            assert_eq!(again.heartbeat(), expected_ms.map(Duration::from_millis), "{text}");
+            assert_eq!(again.for_manager, ["--user"]);
+        }
+        for wrong in ["", "x", "-1", "nan", "1e99"] {
+            assert_eq!(milliseconds(OsStr::new(wrong)), None, "{wrong}");
+        }
     }
 
     #[test]

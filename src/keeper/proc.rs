@@ -16,6 +16,7 @@ pub(crate) struct Stat {
     pub(crate) session: i32,
     pub(crate) start_time_ticks: u64,
     pub(crate) is_zombie: bool,
+    pub(crate) is_stopped: bool,
 }
 
 /// Of one process; none if it is gone.
@@ -39,12 +40,34 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         session: number(6)?,
         start_time_ticks: field(22)?.parse().ok()?,
         is_zombie: field(3)? == "Z",
+        is_stopped: field(3)? == "T",
     })
+}
+
+/// Of one process that has this pid in the namespace of this one.
+pub(crate) fn own_stat(pid: i32) -> Option<Stat> {
+    if is_of_this_namespace() { stat(pid) } else { None }
+}
+
+/// If the process of this pid and start time is a zombie: its status as wait(2) will give it, if we may see it (field 52).
+pub(crate) fn zombie_status(pid: i32, start_time_ticks: u64) -> Option<Option<i32>> {
+    let text = read(format!("/proc/{pid}/stat")).ok()?;
+    parse_stat(pid, &text).filter(|stat| stat.is_zombie && stat.start_time_ticks == start_time_ticks)?;
+    let status = std::str::from_utf8(&text).ok()?.split_ascii_whitespace().next_back()?.parse().ok()?;
+    // 0 also where it is not for our eyes; what we may see of a zombie of our own user is true.
+    Some(is_own(pid).then_some(status))
+}
+
+/// Whether a process is one of this user's.
+fn is_own(pid: i32) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let own = nix::unistd::geteuid().as_raw();
+    std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|found| found.uid() == own)
 }
 
 /// When a process started; 0 if unknown.
 pub(crate) fn start_time_ticks(pid: i32) -> u64 {
-    if is_of_this_namespace() { stat(pid).map_or(0, |stat| stat.start_time_ticks) } else { 0 }
+    own_stat(pid).map_or(0, |stat| stat.start_time_ticks)
 }
 
 /// Whether /proc numbers processes as this process does: a new pid namespace begins with the /proc of the old one.
@@ -95,6 +118,27 @@ fn marker(string: &[u8]) -> u32 {
     hash(string.iter().copied()).max(1)
 }
 
+/// What a process is in the middle of, for the log, as far as the kernel tells it: its state, where in the kernel it waits
+/// (`wchan`), its system call with arguments, stack and instruction pointer (`syscall`), and the kernel's stack. None of these
+/// waits for the process (proc_pid_stack(5), proc_pid_syscall(5), proc_pid_wchan(5)).
+pub(crate) fn whereabouts(pid: i32) -> String {
+    let line = |name: &str| {
+        let text = read(format!("/proc/{pid}/{name}")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let words: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).take(16).collect();
+        if words.is_empty() { "unknown".to_owned() } else { words.join(" < ") }
+    };
+    let stat = read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let after_name = stat.iter().rposition(|&byte| byte == b')').map_or(0, |at| at + 1);
+    let state = stat[after_name..].iter().copied().find(u8::is_ascii_uppercase).map_or('?', char::from);
+    format!(
+        "state {state}, waits in {}, system call {}, kernel stack {}",
+        line("wchan"),
+        line("syscall"),
+        line("stack")
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,10 +147,25 @@ mod tests {
     fn a_name_full_of_traps_does_not_confuse_the_parser() {
         let text = b"42 (a) Z (b c) S 7 41 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 123456 1 2 3";
         let stat = parse_stat(42, text).expect("parses");
-        let expected = Stat { pid: 42, parent: 7, group: 41, session: 40, start_time_ticks: 123_456, is_zombie: false };
+        let expected = Stat {
+            pid: 42,
+            parent: 7,
+            group: 41,
+            session: 40,
+            start_time_ticks: 123_456,
+            is_zombie: false,
+            is_stopped: false,
+        };
         assert_eq!(stat, expected);
         assert_eq!(parse_stat(42, b"42 (x"), None);
         assert_eq!(parse_stat(42, b"42 (x) S 1"), None);
+    }
+
+    #[test]
+    fn whereabouts_of_a_process_that_is_gone_are_unknown() {
+        assert_eq!(whereabouts(0), "state ?, waits in unknown, system call unknown, kernel stack unknown");
+        let own = std::process::id().cast_signed();
+        assert!(whereabouts(own).starts_with("state "));
     }
 
     #[test]

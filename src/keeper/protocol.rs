@@ -16,6 +16,10 @@ use nix::errno::Errno;
 /// exit status 1; PID 1 starts the manager without options instead.
 pub const EXIT_USAGE: u8 = 64;
 
+/// The signal (SIGUSR2) that asks a manager which does not answer to write its stack to the log and end; one that cannot is
+/// killed soon after.
+pub const DUMP: i32 = libc::SIGUSR2;
+
 /// Descriptor number of the manager's end of the socket pair.
 pub const MANAGER_FD: i32 = 3;
 
@@ -189,6 +193,8 @@ pub struct Occasion {
     pub failed_starts: u32,
     /// How many managers this keeper has started before, over its own re-executions; 0 at boot.
     pub restarts: u64,
+    /// The number that a session goes by, see [`crate::place`]; as process 1, 1.
+    pub session: i32,
 }
 
 /// See [`Occasion::reason`].
@@ -204,6 +210,9 @@ pub enum Reason {
     ManagerHung,
     /// The keeper itself crashed with this signal and executed itself anew.
     KeeperCrashed(i32),
+    /// The keeper that began this session was killed; this one has taken over what it left, and those of the held
+    /// descriptors that could be kept.
+    KeeperLost,
 }
 
 /// How a process ended (wait(2)).
@@ -218,6 +227,8 @@ pub enum ExitStatus {
         /// Whether it left a core file.
         core_dumped: bool,
     },
+    /// Nobody can tell any more: it was the child of a keeper that was killed, and somebody else has reaped it.
+    Unknown,
 }
 
 /// One line of the roll call.
@@ -485,7 +496,8 @@ mod tests {
     #[test]
     fn words_hold_the_largest_values() {
         let status = ExitStatus::Signal { signal: i32::MAX, core_dumped: true };
-        for reason in [Reason::ManagerEnded(status), Reason::KeeperCrashed(i32::MIN), Reason::Boot] {
+        for reason in [Reason::ManagerEnded(status), Reason::KeeperCrashed(i32::MIN), Reason::KeeperLost, Reason::Boot]
+        {
             assert_eq!(from_word(to_word(reason)), Some(reason));
         }
         for stage in [Stage::Limit(u32::MAX), Stage::Request, Stage::Execute] {

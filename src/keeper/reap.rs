@@ -122,7 +122,8 @@ impl Keeper {
         let mut orphans: BTreeMap<i32, Orphan> = BTreeMap::new();
         loop {
             let is_new = |pid: &i32| !orphans.contains_key(pid);
-            let is_orphan = |pid: &i32| *pid != manager && self.table.by_process(*pid).is_none();
+            let is_own = |pid: i32| pid == manager || pid == self.vault.pid();
+            let is_orphan = |pid: &i32| !is_own(*pid) && self.table.by_process(*pid).is_none();
             let new: Vec<i32> = proc::children().into_iter().filter(is_new).filter(is_orphan).collect();
             if new.is_empty() {
                 return orphans.into_values().collect();

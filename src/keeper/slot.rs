@@ -51,6 +51,12 @@ pub struct Head {
     pub open_files: [AtomicU64; 2],
     /// Signals that wait for a manager.
     pub pending: [Pending; 8],
+    /// The number that the session goes by, see [`crate::place`]; 0: that of the process.
+    pub session: AtomicI32,
+    pub(crate) unused: AtomicU32,
+    /// When the manager's process started, in clock ticks since boot; 0 if unknown.
+    pub manager_start_time: AtomicU64,
+    pub(crate) owner: [AtomicU64; OWNER_WORDS],
 }
 
 /// A signal that waits for a manager, see [`Head::pending`].
@@ -88,7 +94,9 @@ pub struct Slot {
     pub(crate) text_bytes: AtomicU32,
     pub(crate) markers: [AtomicU32; MARKERS],
     pub(crate) text: [AtomicU8; LABEL_MAX_BYTES],
-    pub(crate) unused: [AtomicU32; 11],
+    /// Not 0: the process is no child of this keeper, but was of one that was killed; `descriptor` is its pidfd.
+    pub(crate) adopted: AtomicU32,
+    pub(crate) unused: [AtomicU32; 10],
 }
 
 const _: () = assert!(size_of::<Slot>() == SLOT_BYTES && size_of::<Head>() <= HEAD_BYTES);
@@ -99,6 +107,27 @@ unsafe impl Atomics for Head {}
 #[allow(unsafe_code)]
 // SAFETY: repr(C), made of atomics only, aligned to 8.
 unsafe impl Atomics for Slot {}
+
+/// Words of an [`Owner`].
+pub(crate) const OWNER_WORDS: usize = 4;
+
+/// Whose a table is that lies where others find it. A keeper takes over only what was its own in all of this: pids and start
+/// times mean nothing in another boot or pid namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// /proc/sys/kernel/random/boot_id.
+    pub boot_id: u128,
+    /// Inode of /proc/self/ns/pid.
+    pub pid_namespace: u64,
+    /// Hash of `$XDG_SESSION_ID`, see [`hash`].
+    pub login: u64,
+}
+
+impl Owner {
+    pub(crate) fn words(&self) -> [u64; OWNER_WORDS] {
+        [self.boot_id as u64, (self.boot_id >> 64) as u64, self.pid_namespace, self.login]
+    }
+}
 
 /// The state of a ticket's slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +147,13 @@ impl Head {
     #[must_use]
     pub fn reason(&self) -> Reason {
         from_word(self.reason.load(Ordering::Relaxed)).unwrap_or(Reason::Boot)
+    }
+
+    /// Says whose the table is.
+    pub fn set_owner(&self, owner: &Owner) {
+        for (into, word) in self.owner.iter().zip(owner.words()) {
+            into.store(word, Ordering::Relaxed);
+        }
     }
 
     /// See [`Head::reason`].
@@ -140,7 +176,8 @@ impl Slot {
         for word in [&self.errno, &self.cloned_pid, &self.root_pid, &self.previous_pid] {
             word.store(0, Ordering::Relaxed);
         }
-        for word in [&self.report_stop, &self.has_stopped].into_iter().chain(&self.markers).chain(&self.unused) {
+        let words = [&self.report_stop, &self.has_stopped, &self.adopted];
+        for word in words.into_iter().chain(&self.markers).chain(&self.unused) {
             word.store(0, Ordering::Relaxed);
         }
     }
@@ -280,7 +317,13 @@ impl Slot {
         std::array::from_fn(|index| self.markers[index].load(Ordering::Relaxed))
     }
 
-    /// The held descriptor, or the status pipe of a starting ticket; -1 for none.
+    /// Whether its process is no child of this keeper, but was of one that was killed.
+    #[must_use]
+    pub fn is_adopted(&self) -> bool {
+        self.adopted.load(Ordering::Relaxed) != 0
+    }
+
+    /// The held descriptor, the status pipe of a starting ticket, or the pidfd of an adopted process; -1 for none.
     #[must_use]
     pub fn descriptor(&self) -> i32 {
         self.descriptor.load(Ordering::Relaxed)
@@ -289,7 +332,11 @@ impl Slot {
     pub(crate) fn surviving_descriptor(&self) -> Option<i32> {
         let counts = match self.kind.load(Ordering::Acquire) {
             HELD => true,
-            TICKET => self.state.load(Ordering::Relaxed) == STARTING,
+            TICKET => match self.state.load(Ordering::Relaxed) {
+                STARTING => true,
+                RUNNING => self.is_adopted(),
+                _ => false,
+            },
             _ => false,
         };
         counts.then(|| self.descriptor()).filter(|&number| number > 2)

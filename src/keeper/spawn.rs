@@ -3,7 +3,6 @@
 use crate::child;
 use crate::launch::{Failure, Launch};
 use crate::proc;
-use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
 use crate::supervise::Keeper;
@@ -14,9 +13,29 @@ use nix::fcntl::OFlag;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::unistd::pipe2;
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// Stacks that are kept for the next children, at most.
 const STACKS: usize = 4;
+
+/// How often more a process is tried to be made when there are none to be had (fork(2), EAGAIN), and how long after the first
+/// time; twice as long each time. In all 1.3 s.
+const TRIES: u32 = 7;
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+
+/// A process that is to be made.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    index: usize,
+    launch: Box<Launch>,
+    /// Of its status: our end and its.
+    pipe: (OwnedFd, OwnedFd),
+    /// The launch names them by number.
+    given: Vec<OwnedFd>,
+    tries: u32,
+    /// When to try again.
+    pub(crate) at: Option<Instant>,
+}
 
 impl Keeper {
     /// Starts the process of a request, once per ticket.
@@ -46,21 +65,47 @@ impl Keeper {
             }
         };
         let open_files = self.open_files();
+        match Launch::of_request(request, &given, open_files) {
+            Ok(mut launch) => {
+                launch.ignored = self.ignored_signals;
+                let launch = Box::new(launch);
+                self.attempt(Attempt { index, launch, pipe: (read_end, write_end), given, tries: 0, at: None });
+            }
+            Err(failure) => self.set_failed(index, failure),
+        }
+    }
+
+    /// Makes the process of a ticket that has a slot. Where there are no more processes to be had, later again, and in the end
+    /// not.
+    fn attempt(&mut self, attempt: Attempt) {
+        let Attempt { index, launch, pipe: (read_end, write_end), given, tries, .. } = attempt;
         let cloned_pid = self.table.slots()[index].cloned_pid();
         let stack = || self.stacks.pop().map_or_else(Stack::new, Ok);
-        let started = Launch::of_request(request, &given, open_files).and_then(|mut launch| {
-            launch.ignored = self.ignored_signals;
-            child::start(launch, &write_end, cloned_pid, stack)
-        });
-        drop(write_end);
-        match started {
+        match child::start(launch, &write_end, cloned_pid, stack) {
             Ok(lent) => {
+                drop(write_end);
                 let pid = self.table.slots()[index].pid();
                 self.lent.extend(lent.map(|lent| (pid, lent)));
                 self.table.set_cloned(index, pid);
                 self.watch_pipe(index, read_end);
             }
-            Err(failure) => self.set_failed(index, failure),
+            Err(((_, Errno::EAGAIN | Errno::ENOMEM), launch)) if tries < TRIES => {
+                let at = Some(Instant::now() + FIRST_WAIT * (1 << tries));
+                let pipe = (read_end, write_end);
+                self.attempts.push(Attempt { index, launch, pipe, given, tries: tries + 1, at });
+            }
+            Err((failure, _)) => self.set_failed(index, failure),
+        }
+    }
+
+    /// Tries again what is due.
+    pub(crate) fn attempt_again(&mut self, now: Instant) {
+        let is_due = |attempt: &Attempt| attempt.at.is_none_or(|at| at <= now);
+        if self.attempts.iter().any(is_due) {
+            let (due, later) = std::mem::take(&mut self.attempts).into_iter().partition(is_due);
+            self.attempts = later;
+            let due: Vec<Attempt> = due;
+            due.into_iter().for_each(|attempt| self.attempt(attempt));
         }
     }
 
@@ -144,11 +189,8 @@ impl Keeper {
     pub(crate) fn signal(&mut self, ticket: Ticket, request: u64, signal: i32, whole_group: bool) {
         let result = match self.table.by_ticket(ticket) {
             Some((_, slot)) if request <= slot.last_signal_request() => Ok(()),
-            Some((_, slot)) if matches!(slot.state(), Some(State::Starting | State::Running)) => {
-                let pid = slot.pid();
-                // Which it does not lead while it is starting, and a daemon perhaps never.
-                let target = if whole_group && processes::leads_group(pid) { -pid } else { pid };
-                let result = processes::kill(target, signal);
+            Some((index, slot)) if matches!(slot.state(), Some(State::Starting | State::Running)) => {
+                let result = self.send_signal(index, signal, whole_group);
                 // After the deed: a crash in between signals twice, rather than not at all.
                 slot.set_last_signal_request(request);
                 result

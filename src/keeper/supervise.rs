@@ -2,10 +2,13 @@
 
 use crate::child::{self, Lent};
 use crate::crash;
+use crate::home::{self, Home};
 use crate::options::{Options, Role};
 use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
+use crate::spawn::Attempt;
+use crate::vault::{self, Vault};
 use crate::watch::{Afterwards, Watch};
 use keeper::link::{Link, LinkError};
 use keeper::protocol::{Finish, Reason, ToKeeper, ToManager};
@@ -32,6 +35,11 @@ const MESSAGES_AT_ONCE: usize = 64;
 const SIGNALS: u64 = u64::MAX;
 const LINK: u64 = u64::MAX - 1;
 pub(crate) const MANAGER_PIPE: u64 = u64::MAX - 2;
+pub(crate) const OLD_MANAGER: u64 = u64::MAX - 3;
+pub(crate) const VAULT: u64 = u64::MAX - 4;
+
+/// Added to the slot of an adopted process, whose pidfd it is.
+pub(crate) const ADOPTED: u64 = 1 << 32;
 
 /// How long the processes of a given-up session have to end after SIGTERM.
 const GIVE_UP: Duration = Duration::from_secs(5);
@@ -53,6 +61,13 @@ pub(crate) struct Keeper {
     /// Signals that this process was started with as ignored; see [`child::ignored_signals`].
     pub(crate) ignored_signals: u64,
     pub(crate) held: BTreeMap<String, OwnedFd>,
+    /// Pidfds of processes that are no children of this one, by slot.
+    pub(crate) adopted: BTreeMap<usize, OwnedFd>,
+    /// Processes that could not be made yet.
+    pub(crate) attempts: Vec<Attempt>,
+    /// The manager of a keeper that was killed, on its way out.
+    pub(crate) old_manager: Option<OwnedFd>,
+    pub(crate) vault: Vault,
     pub(crate) watch: Watch,
     /// Messages for the manager that runs; all of them can be told anew from the table.
     pub(crate) outgoing: VecDeque<ToManager>,
@@ -102,10 +117,19 @@ fn inherit_table(number: i32) -> Option<Table> {
 impl Keeper {
     fn new(options: &Options, is_system: bool, own_path: PathBuf, found: Option<Table>) -> Result<Self, Errno> {
         let has_past = found.is_some();
-        let table = match found {
-            Some(table) => table,
-            None => Table::create()?,
+        let home = if has_past || is_system { None } else { home::find_or_make() };
+        let (table, number, is_orphaned) = match (found, home) {
+            (Some(table), _) => (table, None, false),
+            (None, Some(Home::New(table, number))) => (table, Some(number), false),
+            (None, Some(Home::Orphaned(mut table, number))) => {
+                table.disown();
+                (table, Some(number), true)
+            }
+            (None, None) => (Table::create()?, None, false),
         };
+        if let Some(number) = number {
+            table.head().session.store(number, Ordering::Relaxed);
+        }
         let options = options.clone();
         crash::prepare(&own_path, &options.for_keeper(), table.view());
         processes::become_reaper(!is_system);
@@ -119,7 +143,7 @@ impl Keeper {
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         let mut keeper = Self {
-            watch: Watch::new(),
+            watch: Watch::new(options.heartbeat()),
             options,
             own_path,
             is_system,
@@ -131,6 +155,10 @@ impl Keeper {
             stacks: Vec::new(),
             ignored_signals: child::ignored_signals(),
             held: BTreeMap::new(),
+            adopted: BTreeMap::new(),
+            attempts: Vec::new(),
+            old_manager: None,
+            vault: Vault::default(),
             outgoing: VecDeque::new(),
             children_changed: true,
             given_up: None,
@@ -138,7 +166,11 @@ impl Keeper {
         };
         if has_past {
             keeper.resume();
+        } else if let Some(number) = number.filter(|_| is_orphaned) {
+            keeper.fetch_from_vault(number);
+            keeper.take_over(number);
         }
+        keeper.open_vault();
         Ok(keeper)
     }
 
@@ -188,6 +220,7 @@ impl Keeper {
                     None => self.settle_started(index),
                 }
             }
+            Some(State::Running) if slot.is_adopted() => self.resume_adopted(index),
             Some(State::Running) => slot.set_start_time_ticks(crate::proc::start_time_ticks(pid)),
             _ => {}
         }
@@ -197,8 +230,26 @@ impl Keeper {
         loop {
             self.turn();
             if let Some(status) = self.exit_status {
+                self.leave();
                 return i32::from(status);
             }
+        }
+    }
+
+    /// The number that the session goes by.
+    pub(crate) fn number(&self) -> i32 {
+        match self.table.head().session.load(Ordering::Relaxed) {
+            0 => std::process::id().cast_signed(),
+            number => number,
+        }
+    }
+
+    /// The end of a session.
+    fn leave(&self) {
+        let number = self.table.head().session.load(Ordering::Relaxed);
+        if number != 0 {
+            vault::leave(number);
+            home::leave(number);
         }
     }
 
@@ -209,8 +260,10 @@ impl Keeper {
         }
         let now = Instant::now();
         self.watch_manager(now);
+        self.attempt_again(now);
         self.finish_giving_up(now);
         self.send_outgoing();
+        self.serve_vault(now);
         if self.exit_status.is_some() || self.children_changed {
             return;
         }
@@ -221,6 +274,9 @@ impl Keeper {
                 SIGNALS => self.read_signals(),
                 LINK => drop(self.read_link()),
                 MANAGER_PIPE => self.manager_executed(),
+                OLD_MANAGER => self.old_manager_ended(),
+                VAULT => self.vault_ended(),
+                token if token >> 32 == ADOPTED >> 32 => self.adopted_ended((token & (ADOPTED - 1)) as usize),
                 slot => self.status_arrived(usize::try_from(slot).unwrap_or(usize::MAX)),
             }
         }
@@ -228,7 +284,8 @@ impl Keeper {
 
     /// How long the loop may sleep.
     fn timeout(&self) -> EpollTimeout {
-        let next = [self.watch.deadline(), self.given_up].into_iter().flatten().min();
+        let again = self.attempts.iter().filter_map(|attempt| attempt.at).min();
+        let next = [self.watch.deadline(), self.given_up, self.vault.deadline(), again].into_iter().flatten().min();
         let Some(next) = next else { return EpollTimeout::NONE };
         // Rounded up, or it would spin through the last millisecond.
         let wait = next.saturating_duration_since(Instant::now()) + Duration::from_micros(999);
@@ -298,10 +355,8 @@ impl Keeper {
     }
 
     fn signal_all(&self, signal: i32) {
-        for (_, slot) in self.table.processes() {
-            let pid = slot.pid();
-            let target = if processes::leads_group(pid) { -pid } else { pid };
-            let _ = processes::kill(target, signal);
+        for (index, _) in self.table.processes() {
+            let _ = self.send_signal(index, signal, true);
         }
     }
 
@@ -346,6 +401,7 @@ impl Keeper {
             ToKeeper::Release { name } => {
                 self.table.release(&name);
                 self.held.remove(&name);
+                self.vault.release(&name);
             }
             ToKeeper::Pong { number } => self.watch.answered(number),
             ToKeeper::Reexecute => self.end_manager(Afterwards::Reexecute),
@@ -367,7 +423,10 @@ impl Keeper {
     /// Keeps a descriptor; one that cannot be entered in the table would be lost by the next exec, so it is refused.
     pub(crate) fn hold(&mut self, name: String, descriptor: OwnedFd) {
         match self.table.hold(&name, descriptor.as_raw_fd()) {
-            Ok(_) => drop(self.held.insert(name, descriptor)),
+            Ok(_) => {
+                self.vault.hold(&name);
+                self.held.insert(name, descriptor);
+            }
             Err(errno) => say!("cannot hold {name}: {}", errno.desc()),
         }
     }

@@ -1,5 +1,6 @@
 //! The keeper's memory: tickets, held descriptors and counters in a memfd, in place, so that a crashed or upgraded
-//! keeper finds in it exactly what the one before had there.
+//! keeper finds in it exactly what the one before had there. A session's lies in a file on a tmpfs instead: even if its keeper
+//! is killed, the next one finds it there.
 //!
 //! Every step is safe to be cut at any instruction: a slot is filled in first and published by one store of its `kind`
 //! or `state` after that. What never changes is sealed by a hash; a slot whose seal is broken is dropped by
@@ -8,17 +9,29 @@
 
 use crate::mapping::Mapping;
 use crate::protocol::{ExitStatus, LABEL_MAX_BYTES, NAME_MAX_BYTES, Stage, Ticket, to_word};
+use crate::slot::OWNER_WORDS;
 use crate::slot::process_word;
 use crate::slot::{EXITED, FAILED, FREE, HEAD_BYTES, HELD, MAGIC, RUNNING, SLOT_BYTES, STARTING, TICKET, VERSION};
-pub use crate::slot::{Head, MARKERS, Pending, Slot, State, hash};
+pub use crate::slot::{Head, MARKERS, Owner, Pending, Slot, State, hash};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::mem::offset_of;
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Slots added at a time; 16 KiB.
 const GROWTH: usize = 64;
+
+/// The time in the unit of start times: clock ticks since boot, suspend included. The tick of /proc is 10 ms everywhere
+/// (`USER_HZ`, time(7)).
+#[must_use]
+pub fn now_ticks() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME);
+    now.map_or(0, |now| now.tv_sec().cast_unsigned() * 100 + now.tv_nsec().cast_unsigned() / 10_000_000)
+}
 
 /// What [`Table::adopt`] found wrong with one slot, which it dropped.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +101,18 @@ impl Table {
     /// # Errors
     /// The errno of memfd_create(2), mmap(2) or fallocate(2).
     pub fn create() -> Result<Self, Errno> {
-        let mapping = Mapping::create(HEAD_BYTES + GROWTH * SLOT_BYTES)?;
+        Self::begin(Mapping::create(HEAD_BYTES + GROWTH * SLOT_BYTES)?)
+    }
+
+    /// An empty one in this empty file, which is on a tmpfs: on a disk, the keeper might have to wait for it.
+    ///
+    /// # Errors
+    /// As [`Table::create`].
+    pub fn create_in(file: OwnedFd) -> Result<Self, Errno> {
+        Self::begin(Mapping::create_in(file, HEAD_BYTES + GROWTH * SLOT_BYTES)?)
+    }
+
+    fn begin(mapping: Mapping) -> Result<Self, Errno> {
         let table = Self::over(mapping).ok_or(Errno::EINVAL)?;
         let head = table.head();
         head.version.store(VERSION, Ordering::Relaxed);
@@ -121,6 +145,30 @@ impl Table {
             }
         }
         Ok((table, damages))
+    }
+
+    /// Whether a file holds a table of this owner. Only reads.
+    #[must_use]
+    pub fn is_of(file: &File, owner: &Owner) -> bool {
+        read_owner(file).is_some_and(|words| words == owner.words())
+    }
+
+    /// Whether a file holds a table of this owner's boot and pid namespace, whatever its login. Only reads.
+    #[must_use]
+    pub fn is_of_boot(file: &File, owner: &Owner) -> bool {
+        read_owner(file).is_some_and(|words| words[..OWNER_WORDS - 1] == owner.words()[..OWNER_WORDS - 1])
+    }
+
+    /// Forgets what died with the keeper that has left this table: its descriptors and its crashes.
+    pub fn disown(&mut self) {
+        let names: Vec<String> = self.names.keys().cloned().collect();
+        for name in names {
+            self.release(&name);
+        }
+        let head = self.head();
+        head.crash_signal.store(0, Ordering::Relaxed);
+        head.crash_streak.store(0, Ordering::Relaxed);
+        head.open_files.iter().for_each(|limit| limit.store(0, Ordering::Relaxed));
     }
 
     fn over(mapping: Mapping) -> Option<Self> {
@@ -182,7 +230,7 @@ impl Table {
         self.mapping.slice(HEAD_BYTES, usize::MAX)
     }
 
-    /// The memfd.
+    /// The file it lies in.
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.mapping.descriptor()
@@ -245,6 +293,8 @@ impl Table {
         }
         slot.process.store(process_word(0, new.forks), Ordering::Relaxed);
         slot.descriptor.store(status_pipe, Ordering::Relaxed);
+        // Not before this: by it a process whose keeper was killed meanwhile is known.
+        slot.start_time.store(now_ticks(), Ordering::Relaxed);
         slot.state.store(STARTING, Ordering::Relaxed);
         slot.publish(TICKET);
         self.tickets.insert(new.ticket, index);
@@ -267,11 +317,24 @@ impl Table {
         slot.descriptor.store(-1, Ordering::Relaxed);
     }
 
+    /// The process of this ticket runs, and is no child of this keeper; `pidfd` is the number of a descriptor of it.
+    pub fn set_adopted(&mut self, index: usize, pid: i32, start_time_ticks: u64, pidfd: i32) {
+        self.set_cloned(index, pid);
+        let slot = &self.slots()[index];
+        // Its children come to others.
+        slot.settle();
+        slot.start_time.store(start_time_ticks, Ordering::Relaxed);
+        slot.descriptor.store(pidfd, Ordering::Relaxed);
+        slot.adopted.store(1, Ordering::Relaxed);
+        slot.state.store(RUNNING, Ordering::Release);
+    }
+
     /// A starting ticket has failed; its process, if there was one, is a stranger from now on.
     pub fn set_failed(&mut self, index: usize, stage: Stage, errno: i32) {
         let slot = &self.slots()[index];
         let pid = slot.pid();
         slot.errno.store(errno, Ordering::Relaxed);
+        slot.start_time.store(0, Ordering::Relaxed);
         slot.outcome.store(to_word(stage), Ordering::Relaxed);
         slot.state.store(FAILED, Ordering::Release);
         slot.descriptor.store(-1, Ordering::Relaxed);
@@ -284,7 +347,10 @@ impl Table {
         let pid = slot.pid();
         slot.outcome.store(to_word(status), Ordering::Relaxed);
         slot.state.store(EXITED, Ordering::Release);
-        self.processes.remove(&pid);
+        // The pid of a process that others have reaped may be that of a new child by now.
+        if self.processes.get(&pid) == Some(&index) {
+            self.processes.remove(&pid);
+        }
     }
 
     /// A running ticket goes on as this process. To be called before the one it was is reaped.
@@ -354,6 +420,15 @@ impl Table {
     }
 }
 
+/// The owner of the table in a file; none if it holds no table.
+fn read_owner(file: &File) -> Option<[u64; OWNER_WORDS]> {
+    let mut bytes = [0; size_of::<Head>()];
+    file.read_exact_at(&mut bytes, 0).ok()?;
+    let word = |offset: usize| u64::from_ne_bytes(std::array::from_fn(|index| bytes[offset + index]));
+    let words = std::array::from_fn(|index| word(offset_of!(Head, owner) + 8 * index));
+    (word(offset_of!(Head, magic)) == MAGIC).then_some(words)
+}
+
 /// The bytes of a table without its indexes; everything here is async-signal-safe.
 #[derive(Clone, Debug)]
 pub struct View(Arc<Mapping>);
@@ -365,13 +440,13 @@ impl View {
         &self.0.slice::<Head>(0, 1)[0]
     }
 
-    /// The number of the memfd.
+    /// The number of its descriptor.
     #[must_use]
     pub fn descriptor(&self) -> i32 {
         self.0.descriptor().as_raw_fd()
     }
 
-    /// Numbers of all descriptors that must survive an exec, the memfd's own included.
+    /// Numbers of all descriptors that must survive an exec, the table's own included.
     pub fn surviving_descriptors(&self) -> impl Iterator<Item = i32> {
         let slots = self.0.slice::<Slot>(HEAD_BYTES, usize::MAX);
         slots.iter().filter_map(Slot::surviving_descriptor).chain([self.descriptor()])

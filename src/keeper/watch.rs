@@ -3,7 +3,6 @@
 use crate::child;
 use crate::crash;
 use crate::launch::Launch;
-use crate::options;
 use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
@@ -11,8 +10,8 @@ use crate::spawn::read_status;
 use crate::supervise::{Keeper, MANAGER_PIPE};
 use keeper::link::Link;
 use keeper::protocol::{
-    EXIT_USAGE, ExitStatus, Finish, IMAGE_AFTER, MANAGER_FD, MANAGER_IMAGE, Occasion, PACKET_MAX_FDS, Reason, Stage,
-    ToManager,
+    DUMP, EXIT_USAGE, ExitStatus, Finish, IMAGE_AFTER, MANAGER_FD, MANAGER_IMAGE, Occasion, PACKET_MAX_FDS, Reason,
+    Stage, ToManager,
 };
 use keeper::table::Table;
 use nix::errno::Errno;
@@ -41,9 +40,13 @@ const HOPELESS: u32 = 5;
 /// A manager that is not yet ready may take this many times as long as one that is.
 const START_FACTOR: u32 = 4;
 
-/// Pings sent in the time of the heartbeat; so many unanswered ones mean that it hangs. Counted, not timed, so that a
-/// keeper that was itself held up does not kill a sound manager.
+/// So many unanswered pings mean that it hangs. Counted, not timed, so that a keeper that was itself held up does not kill a
+/// sound manager. One that hangs right after it has answered is found at the time of the ping after those, which is the
+/// heartbeat's.
 const PINGS: u32 = 3;
+
+/// How long a manager that hangs has to say where, when it is asked to (see [`DUMP`]).
+const LAST_WORDS: Duration = Duration::from_millis(300);
 
 /// What to do when the manager has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,18 +81,22 @@ pub(crate) struct Watch {
     afterwards: Afterwards,
     /// Of managers that had been ready.
     deaths: VecDeque<Instant>,
+    /// These have come so fast that the program itself is suspected.
+    is_suspect: bool,
+    /// The program is the one that has worked before.
+    is_fallback: bool,
     /// PID 1 does not ask for the same usage error twice.
     drops_options: bool,
 }
 
 impl Watch {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(heartbeat: Option<Duration>) -> Self {
         Self {
             link: None,
             is_full: false,
             is_ready: false,
             pipe: None,
-            heartbeat: options::heartbeat(),
+            heartbeat,
             ping: 0,
             unanswered: 0,
             next_beat: None,
@@ -97,6 +104,8 @@ impl Watch {
             start_at: Some(Instant::now()),
             afterwards: Afterwards::Restart,
             deaths: VecDeque::with_capacity(DEATHS),
+            is_suspect: false,
+            is_fallback: false,
             drops_options: false,
         }
     }
@@ -105,6 +114,16 @@ impl Watch {
     pub(crate) fn take_over(&mut self, reason: Reason) {
         self.start_at = None;
         self.afterwards = Afterwards::RestartFor(reason);
+    }
+
+    /// No manager before [`Watch::let_go`].
+    pub(crate) fn hold_back(&mut self) {
+        self.start_at = None;
+    }
+
+    /// The next manager may start.
+    pub(crate) fn let_go(&mut self) {
+        self.start_at = Some(Instant::now());
     }
 
     /// When something is to be done even if nothing happens.
@@ -161,12 +180,20 @@ impl Keeper {
         ours.set_nonblocking(true).map_err(|_| (Stage::Clone, Errno::EBADF))?;
         self.epoll.add(&read_end, EpollEvent::new(EpollFlags::EPOLLIN, MANAGER_PIPE)).map_err(on_clone)?;
         let path = self.manager_program();
+        let is_fallback = path.starts_with("/proc/self/fd");
+        if is_fallback && !self.watch.is_fallback {
+            say!("managers keep ending: going back to the last one that worked");
+        }
+        self.watch.is_fallback = is_fallback;
         let arguments = if self.watch.drops_options { &[][..] } else { &self.options.for_manager[..] };
         let descriptors = vec![(theirs.as_raw_fd(), MANAGER_FD)];
         let mut launch = Launch::of_manager(&path, arguments, descriptors, self.open_files())?;
         launch.ignored = self.ignored_signals;
-        child::start(launch, &write_end, &self.table.head().manager_pid, Stack::new)?;
+        child::start(Box::new(launch), &write_end, &self.table.head().manager_pid, Stack::new)
+            .map_err(|(failure, _)| failure)?;
         drop(write_end);
+        let started = crate::proc::start_time_ticks(self.manager_pid());
+        self.table.head().manager_start_time.store(started, Ordering::Relaxed);
         self.connect(ours).map_err(on_clone)?;
         self.watch.pipe = Some(read_end);
         self.watch.is_ready = false;
@@ -179,8 +206,9 @@ impl Keeper {
     /// The installed manager, or when that one keeps failing, by turns the one that has worked before.
     fn manager_program(&self) -> PathBuf {
         let failed = self.table.head().failed_starts.load(Ordering::Relaxed);
+        let cannot_start = failed >= IMAGE_AFTER && (failed - IMAGE_AFTER).is_multiple_of(2);
         match self.held.get(MANAGER_IMAGE) {
-            Some(image) if failed >= IMAGE_AFTER && (failed - IMAGE_AFTER).is_multiple_of(2) => {
+            Some(image) if cannot_start || self.watch.is_suspect => {
                 format!("/proc/self/fd/{}", image.as_raw_fd()).into()
             }
             _ => self.options.manager_path(&self.own_path),
@@ -194,6 +222,7 @@ impl Keeper {
             reason: head.reason(),
             failed_starts: head.failed_starts.load(Ordering::Relaxed),
             restarts: head.restarts.load(Ordering::Relaxed),
+            session: if self.is_system { 1 } else { self.number() },
         };
         self.outgoing.clear();
         self.outgoing.push_back(ToManager::RollCallBegin(occasion));
@@ -219,22 +248,25 @@ impl Keeper {
         let head = self.table.head();
         head.failed_starts.store(0, Ordering::Relaxed);
         self.watch.is_ready = true;
-        self.watch.next_beat = self.watch.heartbeat.map(|deadline| Instant::now() + deadline / PINGS);
+        self.watch.next_beat = self.watch.heartbeat.map(|deadline| Instant::now() + deadline / (PINGS + 1));
         self.deliver_pending_signals();
     }
 
     fn beat(&mut self, now: Instant) {
         let Some(deadline) = self.watch.heartbeat else { return };
         if !self.watch.is_ready || self.watch.unanswered >= PINGS {
-            say!("the manager does not answer: killing it");
+            let pid = self.manager_pid();
+            say!("the manager does not answer: killing it; {}", crate::proc::whereabouts(pid));
             self.watch.next_beat = None;
             self.watch.afterwards = Afterwards::RestartFor(Reason::ManagerHung);
-            let _ = processes::kill(self.manager_pid(), libc::SIGKILL);
+            // It says what it is in the middle of, if it can, and ends.
+            let _ = processes::kill(pid, DUMP);
+            self.watch.kill_at = Some(now + LAST_WORDS);
             return;
         }
         self.watch.ping += 1;
         self.watch.unanswered += 1;
-        self.watch.next_beat = Some(now + deadline / PINGS);
+        self.watch.next_beat = Some(now + deadline / (PINGS + 1));
         self.outgoing.push_back(ToManager::Ping { number: self.watch.ping });
     }
 
@@ -318,6 +350,8 @@ impl Keeper {
         self.watch.deaths.push_back(now);
         let is_habit = self.watch.deaths.len() == DEATHS
             && self.watch.deaths.front().is_some_and(|&oldest| now.duration_since(oldest) < CALM);
+        // By turns, as with those that cannot even start: what is kept need not be better.
+        self.watch.is_suspect = is_habit && !self.watch.is_fallback;
         if is_habit { BREATH } else { Duration::ZERO }
     }
 
@@ -347,5 +381,6 @@ fn describe(status: ExitStatus) -> String {
         ExitStatus::Signal { signal, .. } => {
             Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |signal| signal.to_string())
         }
+        ExitStatus::Unknown => "nobody knows how".into(),
     }
 }

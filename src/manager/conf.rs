@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use machine::class::Class;
 use nix::errno::Errno;
@@ -87,12 +87,34 @@ impl Conf {
     }
 }
 
-/// Reads all job files at once, and says nothing of broken ones. Waits for disks; only for a recovery that has lost its
-/// journal.
+/// Reads all job files at once, and says nothing of broken ones; only for a recovery that has lost its journal. Goes on after
+/// `patience` with the directories that have been read by then; gives the others, too.
 #[must_use]
-pub fn read_all(directories: &[PathBuf]) -> Vec<Class> {
-    let jobs = walk(directories).jobs;
-    jobs.into_iter().filter_map(|(name, found)| files::read(&name, &found).0).collect()
+pub fn read_all(directories: &[PathBuf], patience: Duration) -> (Vec<Class>, Vec<PathBuf>) {
+    let limit = Instant::now() + patience;
+    let mut found = BTreeMap::new();
+    let mut silent = Vec::new();
+    // Each on a thread of its own: a disk that is gone is no reason to do without the others. The first one that has a name wins.
+    let read = directories.iter().map(|directory| {
+        let (done, result) = channel();
+        let own = directory.clone();
+        let spawned = thread::Builder::new().name("conf-read".into()).stack_size(512 * 1024).spawn(move || {
+            let jobs = walk(&[own]).jobs;
+            let classes: Vec<Class> = jobs.iter().filter_map(|(name, found)| files::read(name, found).0).collect();
+            let _ = done.send(classes);
+        });
+        (directory, spawned.is_ok().then_some(result))
+    });
+    for (directory, result) in read.collect::<Vec<_>>() {
+        let left = limit.saturating_duration_since(Instant::now());
+        match result.and_then(|result| result.recv_timeout(left).ok()) {
+            Some(classes) => classes.into_iter().for_each(|class| {
+                found.entry(class.name.clone()).or_insert(class);
+            }),
+            None => silent.push(directory.clone()),
+        }
+    }
+    (found.into_values().collect(), silent)
 }
 
 struct Watcher {

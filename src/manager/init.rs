@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
 use journal::FileStorage;
-use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper};
+use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::Input;
@@ -19,13 +19,13 @@ use record::{Stamp, Who};
 
 use crate::cgroup::Cgroups;
 use crate::conf::{Conf, Finding, Look};
-use crate::dbus::{self, Control, Dbus, DbusConfig, Detail, Incoming};
+use crate::dbus::{self, Control, Dbus, DbusConfig, Incoming};
 use crate::image::Image;
 use crate::link::{Greeting, KeeperLink};
 use crate::notify::{self, Notify, Sender};
 use crate::options::Options;
 use crate::output::{self, Output};
-use crate::resume::{self, Recovery};
+use crate::resume;
 use crate::scope::Scope;
 use crate::turn::{Arrival, Memory, Turn, World};
 use crate::users::Users;
@@ -36,6 +36,9 @@ const LISTENER: &str = "listener";
 
 /// Names of descriptors that events have brought along begin with this.
 const EVENT_FILE: &str = "event-file-";
+
+/// How long a recovery without a journal waits for the job files.
+const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long clients and log files are given at the end, and before a re-exec.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -58,6 +61,8 @@ struct Init {
     /// Calls of `ReloadConfiguration` that are answered after the next look.
     reloads: Vec<Caller>,
     has_looked: bool,
+    /// The keeper has a copy of a manager that worked.
+    has_image: bool,
     /// What the keeper is told last.
     farewell: Option<ToKeeper>,
 }
@@ -85,26 +90,27 @@ fn now_ms() -> u64 {
 impl Init {
     fn begin(options: Options, link: KeeperLink, greeting: Greeting) -> io::Result<Self> {
         let Greeting { occasion, entries, mut held } = greeting;
-        let scope = Scope::of(&options);
+        let scope = Scope::of(&options, occasion.session);
         if !scope.is_session {
             report::use_kernel_log();
-            if occasion.reason == Reason::Boot && scope.keeper_pid == 1 {
+            if occasion.reason == Reason::Boot && nix::unistd::getppid().as_raw() == 1 {
                 mounts::mount_missing().iter().for_each(|problem| report::warn(problem));
             }
         }
-        let (memory, recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion));
+        let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion));
+        recovery.keep(entries.len());
+        let summary = recovery.summary();
+        recovery.findings.iter().chain(&summary).for_each(|finding| report::warn(finding));
+        let has_image = held.iter().any(|(name, _)| name == MANAGER_IMAGE);
         let state = &memory.state;
-        for finding in &recovery.findings {
-            report::warn(finding);
-        }
         let file_of = |ticket| state.process(ticket).map(|(_, found, _)| output::file_name(&found.class, &found.name));
         let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held, &file_of)?;
         let conf = Conf::start(scope.conf_dirs.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), state.last_connection() + 1)?;
-        dbus.view_mut().recovery = details(&recovery);
+        dbus.view_mut().recovery = recovery.details();
         let notify = Notify::start(&scope, &mut held);
         notify.problems.iter().for_each(|problem| report::warn(problem));
-        let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.keeper_pid));
+        let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.number));
         let (listener, is_new) = listener(&scope, &mut held)?;
         let listener_copy = is_new.then(|| listener.try_clone()).transpose()?;
         dbus.listen(listener)?;
@@ -126,6 +132,7 @@ impl Init {
             files: files.into_iter().collect(),
             reloads: Vec::new(),
             has_looked: false,
+            has_image,
             farewell: None,
         };
         if let Some(copy) = listener_copy {
@@ -163,6 +170,9 @@ impl Init {
             biased;
             message = self.link.next() => {
                 let (message, _) = message?;
+                if matches!(message, ToManager::Ping { .. }) {
+                    self.tend_journal();
+                }
                 self.hear(message)?;
                 while let Some((message, _)) = self.link.try_next()? {
                     self.hear(message)?;
@@ -179,6 +189,29 @@ impl Init {
                 self.link.send(ToKeeper::Hold { name: MANAGER_IMAGE.into() }, vec![image])
             }
             () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
+        }
+    }
+
+    /// A journal that somebody has removed would go on taking frames that nobody finds. It is begun anew, as is one that could
+    /// not be opened before. Looked at with each ping of the keeper.
+    fn tend_journal(&mut self) {
+        let directory = &self.scope.journal_dir;
+        if self.memory.journal.is_some() && directory.join(journal::LOCK).exists() {
+            return;
+        }
+        match resume::renew(directory, &self.memory.state) {
+            Ok(journal) => {
+                self.memory.renew(journal);
+                report::warn(&format!("the journal in {} was gone; it is begun anew", directory.display()));
+            }
+            Err(error) => {
+                if self.memory.degrade() {
+                    report::error(&format!(
+                        "the journal in {} is gone: {error}; going on without",
+                        directory.display()
+                    ));
+                }
+            }
         }
     }
 
@@ -310,9 +343,7 @@ impl Init {
             let event = (!self.options.no_startup_event).then(|| self.options.startup_event.clone());
             self.settle_job_files(|name| look.names.contains(name), event)?;
             self.write_session_file();
-            if !self.scope.is_session {
-                self.image = Image::begin();
-            }
+            self.image = Image::begin(self.scope.is_session, self.has_image);
         }
         self.dbus.view_mut().sources = look
             .sources
@@ -350,6 +381,9 @@ impl Init {
     }
 
     fn write_session_file(&self) {
+        if let Some(old) = &self.scope.old_session_file {
+            session::remove(old);
+        }
         let Some(path) = &self.scope.session_file else { return };
         if let Err(error) = session::write(path, &self.scope.address()) {
             report::warn(&format!("{}: {error}; clients cannot find this session by themselves", path.display()));
@@ -371,18 +405,6 @@ fn dbus_config(scope: &Scope, options: &Options) -> DbusConfig {
         version: env!("CARGO_PKG_VERSION").into(),
         bus_address,
     }
-}
-
-/// What recovery found, for the property LastRecovery.
-fn details(recovery: &Recovery) -> Vec<(String, Detail)> {
-    vec![
-        ("Reason".into(), Detail::Text(recovery.reason.clone())),
-        ("Frames".into(), Detail::Number(recovery.frames)),
-        ("Sequence".into(), Detail::Number(recovery.sequence)),
-        ("Findings".into(), Detail::Text(recovery.findings.join("\n"))),
-        ("Rebuilt".into(), Detail::Flag(recovery.is_rebuilt)),
-        ("Microseconds".into(), Detail::Number(u64::try_from(recovery.took.as_micros()).unwrap_or(u64::MAX))),
-    ]
 }
 
 /// The private socket: the one that the keeper holds, or a new one.
@@ -477,7 +499,11 @@ impl World for Init {
     }
 
     fn job_files(&mut self) -> Vec<Class> {
-        conf::read_all(&self.scope.conf_dirs)
+        let (classes, silent) = conf::read_all(&self.scope.conf_dirs, READ_PATIENCE);
+        for directory in silent {
+            report::warn(&format!("{}: does not answer; what runs of its jobs is not recognized", directory.display()));
+        }
+        classes
     }
 
     fn reconnect_bus(&mut self) {

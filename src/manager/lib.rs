@@ -7,6 +7,7 @@
 pub mod cgroup;
 pub mod conf;
 pub mod dbus;
+pub mod dump;
 pub mod image;
 pub mod init;
 pub mod link;
@@ -42,6 +43,16 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(keeper::protocol::EXIT_USAGE);
         }
     };
+    // With the keeper gone all that we could still do would be done behind the back of the next one. (The link says it too, but
+    // not to a manager that hangs. A keeper that executes itself anew is the same process.)
+    if let Err(errno) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
+        report::warn(&format!("cannot ask to be ended with the keeper: {}", errno.desc()));
+    }
+    // Executed as the copy that the keeper has kept, it would be called by a number.
+    let _ = nix::sys::prctl::set_name(c"init-manager");
+    if let Err(errno) = dump::install() {
+        report::warn(&format!("a hang will leave no stack in the log: {}", errno.desc()));
+    }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
         Ok(runtime) => runtime,
         Err(error) => {

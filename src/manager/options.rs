@@ -111,7 +111,7 @@ impl Options {
                 "--logdir" => options.log_dir = Some(value()?.into()),
                 "--default-console" => options.default_console = console(&value()?.to_string_lossy())?,
                 "--startup-event" => options.startup_event = value()?.to_string_lossy().into_owned(),
-                "--state-fd" | "--manager" => {
+                "--state-fd" | "--manager" | "--heartbeat" => {
                     value()?;
                 }
                 "--no-dbus" => options.no_dbus = true,

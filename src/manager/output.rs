@@ -141,8 +141,15 @@ impl Output {
         let (ours, others): (Vec<_>, Vec<_>) =
             held.drain(..).partition(|(name, _)| name.starts_with(STREAM) || name.starts_with(SPOOL));
         held.extend(others);
-        worker.resume(ours, file_of);
-        let thread = thread::Builder::new().name("output".into()).stack_size(256 * 1024).spawn(move || worker.run())?;
+        let (spools, streams): (Vec<_>, Vec<_>) = ours.into_iter().partition(|(name, _)| name.starts_with(SPOOL));
+        let with_file = |(name, master): (String, OwnedFd)| (file_of_held(&name, file_of), name, master);
+        let streams: Vec<_> = streams.into_iter().map(with_file).collect();
+        // The disk may be slow or gone, so this begins on the thread, too.
+        let run = move || {
+            worker.resume(spools, streams);
+            worker.run();
+        };
+        let thread = thread::Builder::new().name("output".into()).stack_size(256 * 1024).spawn(run)?;
         Ok(Self { commands, wake, requests, thread: Some(thread) })
     }
 
@@ -228,13 +235,9 @@ impl Worker {
     }
 
     /// Takes up what the manager before left: spools first, then what is in the pipe, then the terminals.
-    fn resume(&mut self, held: Vec<(String, OwnedFd)>, file_of: FileOf<'_>) {
-        let mut streams = Vec::new();
-        for (name, descriptor) in held {
-            match name.strip_prefix(SPOOL) {
-                Some(file) => self.sink.resume_spool(file, File::from(descriptor)),
-                None => streams.push((name, descriptor)),
-            }
+    fn resume(&mut self, spools: Vec<(String, OwnedFd)>, streams: Vec<(String, String, OwnedFd)>) {
+        for (name, descriptor) in spools {
+            self.sink.resume_spool(name.strip_prefix(SPOOL).unwrap_or(&name), File::from(descriptor));
         }
         let mut owner = [0_u8; 256];
         let length = self.cursor.read_at(&mut owner, 0).unwrap_or(0);
@@ -242,8 +245,7 @@ impl Worker {
         if let Some(file) = owner.lines().next().filter(|file| !file.is_empty()) {
             self.empty_pipe(file);
         }
-        for (name, descriptor) in streams {
-            let file = file_of_held(&name, file_of);
+        for (file, name, descriptor) in streams {
             self.adopt(name, file, descriptor);
         }
     }

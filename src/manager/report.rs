@@ -3,13 +3,18 @@
 //! Warnings and worse go to standard error with `init: ` before them, the rest to standard output as it is: what tools
 //! that read Upstart's output expect. On a real boot both are the console, and the kernel's log (/dev/kmsg) is the better
 //! place, since nobody reads the console and syslog is not there yet.
+//!
+//! Nothing here waits: a pipe that nobody reads, or a terminal that was stopped, must not stop init. What cannot be written at
+//! once is not written.
 
 use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::OnceLock;
 
 use machine::effect::Priority;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 static KERNEL_LOG: OnceLock<Option<File>> = OnceLock::new();
 
@@ -42,11 +47,28 @@ pub fn write(priority: Priority, text: &str) {
         // A message that cannot be written has no better place to go.
         let _ = (&*kernel_log).write_all(format!("<{level}>init: {text}\n").as_bytes());
     } else if priority >= Priority::Warn {
-        let _ = io::stderr().write_all(format!("init: {text}\n").as_bytes());
+        write_now(io::stderr().as_fd(), format!("init: {text}\n"));
     } else {
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(format!("{text}\n").as_bytes());
-        let _ = out.flush();
+        write_now(io::stdout().as_fd(), format!("{text}\n"));
+    }
+}
+
+/// Longest line, in bytes: what a pipe that polls as writable takes without waiting (`PIPE_BUF`, pipe(7)).
+const LINE_MAX_BYTES: usize = 4096;
+
+/// Writes a line if that does not wait.
+fn write_now(to: BorrowedFd<'_>, mut line: String) {
+    if line.len() > LINE_MAX_BYTES {
+        let end = (0..LINE_MAX_BYTES).rev().find(|&end| line.is_char_boundary(end)).unwrap_or(0);
+        line.truncate(end);
+        line.push('\n');
+    }
+    let mut ready = [PollFd::new(to, PollFlags::POLLOUT)];
+    let is_writable = poll(&mut ready, PollTimeout::ZERO) == Ok(1)
+        && ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLOUT));
+    if is_writable {
+        // A message that cannot be written has no better place to go.
+        let _ = nix::unistd::write(to, line.as_bytes());
     }
 }
 
@@ -76,6 +98,17 @@ pub fn error(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        for _ in 0..100 {
+            write_now(writer.as_fd(), "x".repeat(2_000) + "\n");
+        }
+        drop(writer);
+        let read = std::io::read_to_string(reader).unwrap();
+        assert!(read.len() >= 32_000 && read.lines().all(|line| line.len() == 2_000), "whole lines, as many as fit");
+    }
 
     #[test]
     fn a_forged_message_stays_within_its_line() {

@@ -11,11 +11,17 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use journal::{FileStorage, Frame, Identity, Log, OpenError, Options, Recovered, Severity, Storage};
 use keeper::protocol::{Occasion, Reason};
 use machine::state::State;
+
+use crate::dbus::Detail;
+
+/// How long the manager before may take to let go of the journal: it is dead, or about to be.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Managers that ended before they were ready, until the newest frames are suspected.
 const SUSPECT_FRAMES_AFTER: u32 = 3;
@@ -23,11 +29,51 @@ const SUSPECT_FRAMES_AFTER: u32 = 3;
 /// And until the whole journal is.
 const SUSPECT_ALL_AFTER: u32 = 7;
 
+/// How far down the ladder a recovery had to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rung {
+    /// All was replayed; at the most a torn tail was cut.
+    #[default]
+    Replay = 1,
+    /// Something in the middle could not be read; it and what came after it is set aside.
+    Damage = 2,
+    /// Managers kept ending on this journal; its newest frames, or all, are set aside.
+    Suspicion = 3,
+    /// The installed manager does not work; this is the one that worked last.
+    OldProgram = 4,
+    /// Nothing could be replayed; the past is what the keeper and the job files say.
+    Rebuilt = 5,
+}
+
+impl Rung {
+    /// In one word, for people and D-Bus.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Damage => "damage",
+            Self::Suspicion => "suspicion",
+            Self::OldProgram => "old-program",
+            Self::Rebuilt => "rebuilt",
+        }
+    }
+}
+
 /// What recovery found, for people and for D-Bus (`LastRecovery`).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovery {
     /// Why there was one.
     pub reason: String,
+    /// When, by the clock on the wall.
+    pub at: SystemTime,
+    /// The lowest rung of the ladder that was needed.
+    pub rung: Rung,
+    /// What was kept, in words.
+    pub kept: String,
+    /// Files that were set aside, with their paths.
+    pub set_aside: Vec<String>,
+    /// The program that runs, where it is not the installed one.
+    pub old_program: Option<String>,
     /// Frames that were replayed after the checkpoint.
     pub frames: u64,
     /// The last sequence number.
@@ -38,6 +84,83 @@ pub struct Recovery {
     pub is_rebuilt: bool,
     /// How long it took.
     pub took: Duration,
+}
+
+impl Default for Recovery {
+    fn default() -> Self {
+        Self {
+            reason: String::new(),
+            at: SystemTime::UNIX_EPOCH,
+            rung: Rung::Replay,
+            kept: String::new(),
+            set_aside: Vec::new(),
+            old_program: None,
+            frames: 0,
+            sequence: 0,
+            findings: Vec::new(),
+            is_rebuilt: false,
+            took: Duration::ZERO,
+        }
+    }
+}
+
+impl Recovery {
+    fn begin(occasion: &Occasion) -> Self {
+        let mut recovery = Self { reason: describe(occasion.reason), at: SystemTime::now(), ..Self::default() };
+        if let Some(program) = crate::image::old_program() {
+            recovery.reach(Rung::OldProgram);
+            recovery
+                .findings
+                .push(format!("the installed manager does not work; this is the one that worked last ({program})"));
+            recovery.old_program = Some(program);
+        }
+        recovery
+    }
+
+    fn reach(&mut self, rung: Rung) {
+        self.rung = self.rung.max(rung);
+    }
+
+    /// Says how much of the past is there, once it is known.
+    pub fn keep(&mut self, processes: usize) {
+        let past = if self.is_rebuilt {
+            "nothing of the journal".into()
+        } else {
+            format!("{} frames up to {}", self.frames, self.sequence)
+        };
+        self.kept = format!("{past}, {processes} processes");
+    }
+
+    /// For the log, where there is more to say than that all was replayed.
+    #[must_use]
+    pub fn summary(&self) -> Option<String> {
+        (self.rung > Rung::Replay).then(|| {
+            let aside = if self.set_aside.is_empty() { "nothing".to_owned() } else { self.set_aside.join(" ") };
+            let (number, name) = (self.rung as u8, self.rung.name());
+            format!("recovery by rung {number} of the ladder ({name}): kept {}; set aside: {aside}", self.kept)
+        })
+    }
+
+    /// The property LastRecovery.
+    #[must_use]
+    pub fn details(&self) -> Vec<(String, Detail)> {
+        let microseconds = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        let at = self.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        vec![
+            ("Reason".into(), Detail::Text(self.reason.clone())),
+            ("Time".into(), Detail::Number(microseconds(at))),
+            ("Rung".into(), Detail::Number(self.rung as u64)),
+            ("RungName".into(), Detail::Text(self.rung.name().into())),
+            ("Kept".into(), Detail::Text(self.kept.clone())),
+            ("SetAside".into(), Detail::Text(self.set_aside.join("\n"))),
+            ("OldProgram".into(), Detail::Text(self.old_program.clone().unwrap_or_default())),
+            ("Frames".into(), Detail::Number(self.frames)),
+            ("Sequence".into(), Detail::Number(self.sequence)),
+            ("Findings".into(), Detail::Text(self.findings.join("\n"))),
+            ("Rebuilt".into(), Detail::Flag(self.is_rebuilt)),
+            ("Microseconds".into(), Detail::Number(microseconds(self.took))),
+        ]
+    }
 }
 
 /// A state and the journal to go on with.
@@ -54,7 +177,7 @@ pub struct Resumed<S: Storage> {
 #[must_use]
 pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed<FileStorage> {
     let begin = Instant::now();
-    let mut recovery = Recovery { reason: describe(occasion.reason), ..Recovery::default() };
+    let mut recovery = Recovery::begin(occasion);
     if occasion.reason == Reason::Boot {
         // Whatever lies there belonged to another keeper.
         if let Err(error) = fs::remove_dir_all(directory)
@@ -65,6 +188,11 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed<FileStorage> {
     }
     let opened = open(directory, &mut recovery);
     let mut resumed = go_on(opened, occasion, recovery);
+    for aside in &mut resumed.recovery.set_aside {
+        if !aside.starts_with('/') {
+            *aside = directory.join(&*aside).display().to_string();
+        }
+    }
     resumed.recovery.took = begin.elapsed();
     resumed
 }
@@ -84,6 +212,9 @@ pub fn go_on<S: Storage>(
         None => (None, None),
     };
     recovery.is_rebuilt = state.is_none() && occasion.reason != Reason::Boot;
+    if recovery.is_rebuilt {
+        recovery.reach(Rung::Rebuilt);
+    }
     Resumed { state: state.unwrap_or_default(), journal, recovery }
 }
 
@@ -92,14 +223,22 @@ fn open(directory: &Path, recovery: &mut Recovery) -> Option<(Log<FileStorage>, 
     for attempt in 0..2 {
         match try_open(directory, recovery) {
             Ok(opened) => return Some(opened),
-            Err(problem) => {
+            Err(Unopened::Locked) => {
+                // Never taken away from one that writes it.
+                recovery.findings.push(format!("journal {}: another manager still writes it", directory.display()));
+                break;
+            }
+            Err(Unopened::Broken(problem)) => {
                 recovery.findings.push(format!("journal {}: {problem}", directory.display()));
                 if attempt > 0 {
                     break;
                 }
                 let aside = directory.with_extension(format!("unusable-{}", std::process::id()));
                 match fs::rename(directory, &aside) {
-                    Ok(()) => recovery.findings.push(format!("it was set aside as {}", aside.display())),
+                    Ok(()) => {
+                        recovery.findings.push(format!("it was set aside as {}", aside.display()));
+                        recovery.set_aside.push(aside.display().to_string());
+                    }
                     Err(error) => recovery.findings.push(format!("it cannot be set aside: {error}")),
                 }
             }
@@ -109,24 +248,63 @@ fn open(directory: &Path, recovery: &mut Recovery) -> Option<(Log<FileStorage>, 
     None
 }
 
-fn try_open(directory: &Path, recovery: &mut Recovery) -> Result<(Log<FileStorage>, Recovered), String> {
-    make_directory(directory).map_err(|error| error.to_string())?;
-    let storage = FileStorage::at(directory).map_err(|error| error.to_string())?;
+/// Why a journal is not open.
+enum Unopened {
+    /// Somebody writes it.
+    Locked,
+    /// It cannot be used.
+    Broken(String),
+}
+
+impl<E: std::error::Error> From<E> for Unopened {
+    fn from(error: E) -> Self {
+        Self::Broken(error.to_string())
+    }
+}
+
+/// Begins a journal anew for a manager under way, whose own has gone: the state is all it has to say. Never waits.
+///
+/// # Errors
+/// Why there can be none, for the log.
+pub fn renew(directory: &Path, state: &State) -> Result<Log<FileStorage>, String> {
+    let begin = || {
+        make_directory(directory)?;
+        let (mut log, _) = Log::open(FileStorage::at(directory)?, Options::new(Identity::of_this_system()?))?;
+        log.checkpoint(&record::encode_state(state)?)?;
+        Ok(log)
+    };
+    begin().map_err(|error: Unopened| match error {
+        Unopened::Locked => "another manager writes it".into(),
+        Unopened::Broken(text) => text,
+    })
+}
+
+fn try_open(directory: &Path, recovery: &mut Recovery) -> Result<(Log<FileStorage>, Recovered), Unopened> {
+    make_directory(directory)?;
+    let storage = FileStorage::at(directory)?;
     if !storage.is_on_tmpfs().unwrap_or(true) {
         let text = format!("{} is not on a tmpfs: init may have to wait for a disk", directory.display());
         recovery.findings.push(text);
     }
-    let identity = Identity::of_this_system().map_err(|error| error.to_string())?;
-    match Log::open(storage, Options::new(identity)) {
+    let options = Options::new(Identity::of_this_system()?);
+    let limit = Instant::now() + LOCK_PATIENCE;
+    let mut opened = Log::open(storage, options);
+    while matches!(opened, Err(OpenError::Locked)) && Instant::now() < limit {
+        thread::sleep(Duration::from_millis(5));
+        opened = Log::open(FileStorage::at(directory)?, options);
+    }
+    match opened {
         Ok(opened) => {
             if opened.1.report.severity() >= Severity::Loss {
                 let aside = directory.join(journal::QUARANTINE);
                 recovery.findings.push(format!("what could not be replayed is set aside in {}", aside.display()));
+                recovery.set_aside.push(aside.display().to_string());
+                recovery.reach(Rung::Damage);
             }
             Ok(opened)
         }
-        Err(OpenError::Locked) => Err("another init writes it".into()),
-        Err(error) => Err(error.to_string()),
+        Err(OpenError::Locked) => Err(Unopened::Locked),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -155,6 +333,7 @@ fn replay<S: Storage>(
     }
     let mut frames = recovered.frames;
     if failed_starts >= SUSPECT_ALL_AFTER {
+        recovery.reach(Rung::Suspicion);
         recovery.findings.push(format!("{failed_starts} managers have failed on this journal; it is not believed"));
         set_aside(log, frames.first().map_or(0, |frame| frame.sequence), recovery);
         return None;
@@ -166,6 +345,7 @@ fn replay<S: Storage>(
             let text = format!(
                 "{failed_starts} managers have failed on this journal; the newest {suspects} frames are not believed"
             );
+            recovery.reach(Rung::Suspicion);
             recovery.findings.push(text);
             set_aside(log, first.sequence, recovery);
         }
@@ -197,6 +377,7 @@ fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<
                 recovery.frames += 1;
             }
             Err(error) => {
+                recovery.reach(Rung::Damage);
                 recovery.findings.push(format!("frame {}: {error}", frame.sequence));
                 set_aside(log, frame.sequence, recovery);
                 return;
@@ -208,9 +389,13 @@ fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<
 fn set_aside<S: Storage>(log: &mut Log<S>, sequence: u64, recovery: &mut Recovery) {
     match log.quarantine_from(sequence) {
         Ok(aside) => {
+            // Where only a part of a segment is set aside, that is a copy, which is not among the files.
+            let files = if aside.files.is_empty() { vec![String::new()] } else { aside.files };
+            recovery.set_aside.extend(files.iter().map(|file| format!("{}/{file}", journal::QUARANTINE)));
+            let count = aside.frames;
             recovery
                 .findings
-                .push(format!("{} frames from {sequence} on were set aside as {:?}", aside.frames, aside.files));
+                .push(format!("{count} frames from {sequence} on were set aside in {}", journal::QUARANTINE));
         }
         Err(error) => recovery.findings.push(format!("frames from {sequence} on cannot be set aside: {error}")),
     }
@@ -228,7 +413,9 @@ pub fn describe(reason: Reason) -> String {
             let name = machine::signals::name(signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
             format!("the death of the manager by {name}")
         }
+        Reason::ManagerEnded(ExitStatus::Unknown) => "the end of the manager".into(),
         Reason::ManagerHung => "a manager that did not answer".into(),
+        Reason::KeeperLost => "the death of the session's keeper".into(),
         Reason::KeeperCrashed(signal) => {
             let name = machine::signals::name(signal).map_or_else(|| signal.to_string(), |name| format!("SIG{name}"));
             format!("a crash of the keeper by {name}")

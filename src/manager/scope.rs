@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keeper::place;
 use machine::input::Settings;
 use nix::unistd::{Uid, getppid};
 
@@ -18,8 +19,8 @@ const TMPFILES: [&str; 3] = ["/usr/bin/systemd-tmpfiles", "/bin/systemd-tmpfiles
 pub struct Scope {
     /// Whether this is a session's.
     pub is_session: bool,
-    /// Pid of the keeper, by which clients know a session.
-    pub keeper_pid: i32,
+    /// The number that a session goes by: the pid of the keeper that began it, see [`place`].
+    pub number: i32,
     /// The private socket's abstract name.
     pub socket: String,
     /// Directories of job files, the most important one first.
@@ -28,19 +29,21 @@ pub struct Scope {
     pub log_dir: PathBuf,
     /// The journal.
     pub journal_dir: PathBuf,
-    /// The session file, if there is a place for it.
+    /// The session file, if there is a place for it: clients look for it under the pid of the keeper that they see.
     pub session_file: Option<PathBuf>,
+    /// That of the keeper before, which was killed.
+    pub old_session_file: Option<PathBuf>,
 }
 
 impl Scope {
-    /// The scope that the options and the environment mean.
+    /// The scope that the options and the environment mean, of the session that goes by this number.
     #[must_use]
-    pub fn of(options: &Options) -> Self {
+    pub fn of(options: &Options, number: i32) -> Self {
         let keeper_pid = getppid().as_raw();
         let uid = Uid::effective();
         let runtime = variable("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
         let socket = if options.is_session {
-            format!("/com/ubuntu/upstart-session/{uid}/{keeper_pid}")
+            format!("/com/ubuntu/upstart-session/{uid}/{number}")
         } else {
             SYSTEM_SOCKET.into()
         };
@@ -51,20 +54,21 @@ impl Scope {
         let log_dir = options.log_dir.clone().unwrap_or_else(|| {
             if options.is_session { cache_home().join("upstart") } else { "/var/log/upstart".into() }
         });
-        let journal_dir = match (options.is_session, &runtime) {
-            (false, _) => "/run/stayup/journal".into(),
-            (true, Some(runtime)) => runtime.join(format!("stayup/{keeper_pid}/journal")),
-            (true, None) => fallback_runtime(uid).join(format!("{keeper_pid}/journal")),
+        let journal_dir = match options.is_session {
+            false => "/run/stayup/journal".into(),
+            true => place::session(number).join("journal"),
         };
-        let session_file = runtime.filter(|_| options.is_session);
+        let runtime = runtime.filter(|_| options.is_session);
+        let session_file = |pid: i32| runtime.as_ref().map(|dir| dir.join(format!("upstart/sessions/{pid}.session")));
         Self {
             is_session: options.is_session,
-            keeper_pid,
+            number,
             socket,
             conf_dirs: conf_dirs.map(|path| absolute(&path)).collect(),
             log_dir: absolute(&log_dir),
             journal_dir,
-            session_file: session_file.map(|dir| dir.join(format!("upstart/sessions/{keeper_pid}.session"))),
+            session_file: session_file(keeper_pid),
+            old_session_file: session_file(number).filter(|_| number != keeper_pid),
         }
     }
 
@@ -124,14 +128,6 @@ fn session_conf_dirs() -> Vec<PathBuf> {
     dirs.extend(config_dirs.split(':').filter(|dir| !dir.is_empty()).map(|dir| Path::new(dir).join("upstart")));
     dirs.push("/usr/share/upstart/sessions".into());
     dirs
-}
-
-/// A directory in memory for a session without `XDG_RUNTIME_DIR`; /dev/shm is world-writable with the sticky bit, so the
-/// journal checks who owns what it finds there.
-fn fallback_runtime(uid: Uid) -> PathBuf {
-    let shm = Path::new("/dev/shm");
-    let parent = if shm.is_dir() { shm.to_path_buf() } else { std::env::temp_dir() };
-    parent.join(format!("stayup-{uid}"))
 }
 
 fn absolute(path: &Path) -> PathBuf {

@@ -44,6 +44,7 @@ pub fn cause(status: ExitStatus) -> Cause {
     match status {
         ExitStatus::Code(code) => Cause::Status(code),
         ExitStatus::Signal { signal, .. } => Cause::Signal(signal),
+        ExitStatus::Unknown => Cause::Unknown,
     }
 }
 

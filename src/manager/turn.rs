@@ -36,6 +36,17 @@ impl<S: Storage> Memory<S> {
         let Resumed { state, journal, recovery } = resumed;
         (Self { state, journal, is_degraded: false, frame: Vec::new() }, recovery)
     }
+
+    /// Goes on with another journal, which has the state.
+    pub fn renew(&mut self, journal: Log<S>) {
+        self.journal = Some(journal);
+        self.is_degraded = false;
+    }
+
+    /// There is no journal that can be written; whether that is news.
+    pub fn degrade(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_degraded, true)
+    }
 }
 
 /// What surrounds a manager, as far as its turns touch it. Nothing here may wait.

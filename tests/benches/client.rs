@@ -64,6 +64,12 @@ impl Client {
         self.reply();
     }
 
+    /// A call that changes nothing, answered.
+    pub(crate) fn ask(&mut self) {
+        self.send(MANAGER.0, MANAGER.1, "GetAllJobs", "", &[]);
+        self.reply();
+    }
+
     fn send(&mut self, path: &str, interface: &str, member: &str, signature: &str, body: &[u8]) {
         self.serial += 1;
         let mut message = vec![b'l', 1, 0, 1];

@@ -167,7 +167,7 @@ fn messages() -> Vec<Vec<u8>> {
         environment,
         ..SpawnRequest::default()
     };
-    let occasion = Occasion { reason: Reason::KeeperCrashed(11), failed_starts: 2, restarts: 9 };
+    let occasion = Occasion { reason: Reason::KeeperCrashed(11), failed_starts: 2, restarts: 9, session: 1 };
     let mut messages: Vec<Vec<u8>> = vec![
         encode(&ToKeeper::Spawn(Box::new(request))).expect("a message that can be sent"),
         encode(&ToManager::RollCallBegin(occasion)).expect("as above"),

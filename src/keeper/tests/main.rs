@@ -6,7 +6,9 @@
 mod acts;
 mod command_line;
 mod following;
+mod limits;
 mod machine;
+mod orphans;
 mod spawning;
 mod survival;
 mod world;
@@ -41,7 +43,16 @@ fn main() {
     let mut failed = Vec::new();
     let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
     let is_list = words.iter().any(|word| word == "--list");
-    let all = [command_line::TESTS, spawning::TESTS, survival::TESTS, following::TESTS, machine::TESTS].concat();
+    let all = [
+        command_line::TESTS,
+        spawning::TESTS,
+        survival::TESTS,
+        following::TESTS,
+        limits::TESTS,
+        orphans::TESTS,
+        machine::TESTS,
+    ]
+    .concat();
     for (name, test) in all {
         let name = name.split_once("::").map_or(name, |(_, name)| name);
         if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {

@@ -57,7 +57,9 @@ fn a_status_outlives_managers_until_acknowledged() {
 fn roll_call_is_complete() {
     let world = World::new();
     let (mut manager, first) = world.ready();
-    assert_eq!(first.occasion, keeper::protocol::Occasion { reason: Reason::Boot, failed_starts: 0, restarts: 0 });
+    let session = world.keeper;
+    let occasion = keeper::protocol::Occasion { reason: Reason::Boot, failed_starts: 0, restarts: 0, session };
+    assert_eq!(first.occasion, occasion);
     let mut pids = Vec::new();
     for ticket in 1..=300 {
         manager.spawn(request(ticket, &["sleep", "600"]));

@@ -42,6 +42,16 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
+/// Waits until there is something.
+pub(crate) fn until_some<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    until(what, || {
+        found = find();
+        found.is_some()
+    });
+    found.expect("waited for")
+}
+
 /// Whether a process is there; a zombie is.
 pub(crate) fn exists(pid: i32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()
@@ -116,6 +126,8 @@ impl World {
             }
         };
         command.args(&start.arguments).env(MEETING_PLACE, &place).stdin(Stdio::null());
+        // Nothing of a world before is to be taken over, nor is there a vault.
+        command.env("XDG_RUNTIME_DIR", directory.join("none")).env_remove("XDG_SESSION_ID");
         command.envs(start.environment.iter().map(|(key, value)| (key, value)));
         if std::env::var_os("STAYUP_TEST_VERBOSE").is_none() {
             command.stderr(std::fs::File::create(directory.join("stderr")).expect("stderr"));

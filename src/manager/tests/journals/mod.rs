@@ -70,7 +70,7 @@ pub(crate) fn recover(disk: &MemoryStorage) -> Result<Found, OpenError> {
     let (log, recovered) = Log::open(disk.clone(), options())?;
     let report = recovered.report.clone();
     let reason = Reason::ManagerEnded(ExitStatus::Signal { signal: 9, core_dumped: false });
-    let occasion = Occasion { reason, failed_starts: 0, restarts: 1 };
+    let occasion = Occasion { reason, failed_starts: 0, restarts: 1, session: 1 };
     let resumed = go_on(Some((log, recovered)), &occasion, Recovery::default());
     let digest = record::digest(&resumed.state).unwrap();
     Ok(Found { state: resumed.state, digest, report, recovery: resumed.recovery })

@@ -1,10 +1,13 @@
 //! Replay of anything: it ends, twice the same, and the machine goes on from whatever state it led to.
 
+use journal::{Identity, Log, MemoryStorage, Options};
+use keeper::protocol::{Occasion, Reason};
 use machine::change::Change;
 use machine::input::{Call, Input, RollCall, RollCallCondition, RollCallEntry};
 use machine::job::{Cause, ProcessKind};
 use machine::spawn;
 use machine::state::State;
+use manager::resume::{Recovery, go_on};
 use record::{decode_changes, decode_state, digest};
 
 use crate::codec::{changes, encoded, is_same_after_reading};
@@ -18,19 +21,23 @@ pub fn replay(data: &[u8]) {
     let is_raw = draw.byte().is_multiple_of(2);
     let mut begin = State::default();
     let has_checkpoint = is_raw && draw.flag();
+    let mut checkpoint = None;
     if has_checkpoint {
         let length = draw.below(256) + 256 * draw.below(256);
-        begin = decode_state(&[&[1], draw.bytes(length)].concat()).unwrap_or_default();
+        let bytes = [&[1], draw.bytes(length)].concat();
+        begin = decode_state(&bytes).unwrap_or_default();
+        checkpoint = Some(bytes);
     }
     let frames = if is_raw { raw(&mut draw) } else { shuffled(&mut draw) };
     let state = replayed(&begin, &frames);
     let again = replayed(&begin, &frames);
     assert_eq!(digest(&state).expect("a state can be written"), digest(&again).expect("as above"));
+    comes_back(checkpoint, &frames, &state);
     // A checkpoint of arbitrary bytes may contradict itself.
     if !has_checkpoint {
         is_same_after_reading(&state);
     }
-    go_on(state);
+    lives_on(state);
 }
 
 fn replayed(begin: &State, frames: &[Vec<u8>]) -> State {
@@ -43,6 +50,34 @@ fn replayed(begin: &State, frames: &[Vec<u8>]) -> State {
         }
     }
     state
+}
+
+/// The same through a journal and the manager's own recovery: what cannot be read is set aside, and who comes after finds the
+/// same state without it. A checkpoint that cannot be read leaves nothing to go on from.
+fn comes_back(checkpoint: Option<Vec<u8>>, frames: &[Vec<u8>], expected: &State) {
+    let identity = Identity { boot_id: [1; 16], pid_namespace: 7 };
+    let options = Options { segment_bytes: 8192, ..Options::new(identity) };
+    let disk = MemoryStorage::new();
+    let (mut log, _) = Log::open(disk.clone(), options).expect("an empty directory opens");
+    let is_readable = checkpoint.as_ref().is_none_or(|bytes| decode_state(bytes).is_ok());
+    if let Some(bytes) = checkpoint {
+        log.append(&encoded(&[])).expect("memory has room");
+        log.checkpoint(&bytes).expect("memory has room");
+    }
+    for frame in frames {
+        log.append(frame).expect("memory has room");
+    }
+    drop(log);
+    let replayed = frames.iter().take_while(|frame| decode_changes(frame).is_ok()).count();
+    let has_past = is_readable && (replayed > 0 || expected.has_booted());
+    let nothing = State::default();
+    let expected = digest(if has_past { expected } else { &nothing }).expect("a state can be written");
+    for _ in 0..2 {
+        let (log, found) = Log::open(disk.clone(), options).expect("nothing here is of a newer version");
+        let occasion = Occasion { reason: Reason::ManagerHung, failed_starts: 0, restarts: 1 };
+        let resumed = go_on(Some((log, found)), &occasion, Recovery::default());
+        assert_eq!(digest(&resumed.state).expect("a state can be written"), expected, "{:?}", resumed.recovery);
+    }
 }
 
 fn raw(draw: &mut Draw<'_>) -> Vec<Vec<u8>> {
@@ -68,7 +103,7 @@ fn shuffled(draw: &mut Draw<'_>) -> Vec<Vec<u8>> {
 }
 
 /// The manager comes back with this state: the keeper knows some of its processes and a stranger; jobs are called for.
-fn go_on(state: State) {
+fn lives_on(state: State) {
     let labels = state.instances().flat_map(|instance| {
         let label = |process: &machine::job::Process| {
             (process.ticket, spawn::label(process.kind, &instance.class, &instance.name))

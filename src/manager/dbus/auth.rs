@@ -61,13 +61,19 @@ impl Server {
         while let Some(length) = line_end(&bytes[used..]) {
             let line = &bytes[used..used + length];
             used += length + 2;
+            if length > LINE_BYTES {
+                return (used, Progress::Failed);
+            }
             match self.line(line, guid, answer) {
+                // Whether lines come one by one or all at once makes no difference.
+                Progress::Going if self.refusals > REFUSALS => return (used, Progress::Failed),
                 Progress::Going => {}
                 other => return (used, other),
             }
         }
-        let too_long = bytes.len() - used > LINE_BYTES || self.refusals > REFUSALS;
-        (used, if too_long { Progress::Failed } else { Progress::Going })
+        // One byte more may be the first half of its end.
+        let is_too_long = bytes.len() - used > LINE_BYTES + 1;
+        (used, if is_too_long { Progress::Failed } else { Progress::Going })
     }
 
     fn line(&mut self, line: &[u8], guid: &str, answer: &mut Vec<u8>) -> Progress {
@@ -212,6 +218,32 @@ mod tests {
     fn endless_talk_is_cut_off() {
         assert_eq!(talk(0, &format!("\0{}", "x".repeat(2000))).1, Progress::Failed);
         assert_eq!(talk(0, &format!("\0{}", "AUTH\r\n".repeat(20))).1, Progress::Failed);
+    }
+
+    /// Found by fuzzing: refusals and long lines were only counted between two reads of the socket.
+    #[test]
+    fn bytes_that_come_at_once_are_worth_no_more_than_one_by_one() {
+        let long = "x".repeat(LINE_BYTES);
+        for text in [
+            format!("\0{}AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", "AUTH\r\n".repeat(9)),
+            format!("\0{}AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", "AUTH\r\n".repeat(8)),
+            format!("\0{long}x\r\nAUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"),
+            format!("\0{long}\r\nAUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n"),
+        ] {
+            let (_, at_once, answer) = talk(7, &text);
+            let (mut server, mut pending, mut answers) = (Server::new(7), Vec::new(), Vec::new());
+            let mut one_by_one = Progress::Going;
+            for byte in text.bytes() {
+                pending.push(byte);
+                let (used, progress) = server.feed(&pending, GUID, &mut answers);
+                pending.drain(..used);
+                one_by_one = progress;
+                if progress != Progress::Going {
+                    break;
+                }
+            }
+            assert_eq!((one_by_one, String::from_utf8(answers).unwrap()), (at_once, answer), "{text:?}");
+        }
     }
 
     #[test]

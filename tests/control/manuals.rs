@@ -93,7 +93,11 @@ fn every_option_is_described_and_every_description_true() {
 
 /// The commands of initctl, as its help lists them.
 pub(crate) fn commands() -> Vec<String> {
-    let text = help("initctl", &[]);
+    commands_of("initctl")
+}
+
+fn commands_of(program: &str) -> Vec<String> {
+    let text = help(program, &[]);
     let lines = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
@@ -111,6 +115,19 @@ fn every_command_is_described() {
     for command in commands {
         assert!(described.contains(command.as_str()), "initctl.8 lacks {command}");
     }
+}
+
+#[test]
+fn every_command_and_option_of_initjournal_is_described_and_nothing_else_is() {
+    let text = page("initjournal.8");
+    let mut known = options_of(&help("initjournal", &[]));
+    for command in commands_of("initjournal") {
+        assert!(text.contains(&format!("\n.It Cm {command}")), "initjournal.8 lacks {command}");
+        known.extend(options_of(&help("initjournal", &[&command])));
+    }
+    let described = flags(text.lines());
+    assert_eq!(described.difference(&known).collect::<Vec<_>>(), Vec::<&String>::new());
+    assert_eq!(known.difference(&described).collect::<Vec<_>>(), Vec::<&String>::new());
 }
 
 #[test]

@@ -5,8 +5,10 @@
 //! which archives what the journal is about to forget and answers the commands of `initctl` that ask for the past.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod archive;
 pub mod at;
 pub mod bundle;
+pub mod crashes;
 pub mod damage;
 pub mod dot;
 pub mod dump;

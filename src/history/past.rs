@@ -37,6 +37,8 @@ pub enum PastError {
     NoTimes,
     /// There is no such job in the journal.
     NoJob(String),
+    /// There is no crash of this number.
+    NoCrash(u64),
 }
 
 impl fmt::Display for PastError {
@@ -56,6 +58,9 @@ impl fmt::Display for PastError {
             Self::NoTimes => f.write_str(
                 "this journal was written by a version that did not write down the time; give the number of a frame",
             ),
+            Self::NoCrash(number) => {
+                write!(f, "there is no crash {number}; `initctl crashes' lists those that are kept")
+            }
             Self::NoJob(job) => write!(f, "the journal knows no job {job}"),
         }
     }

@@ -87,6 +87,7 @@ pub fn why(past: &Past, job: &str, instance: Option<&str>, clock: &Clock) -> Res
             let _ = writeln!(teller.text, "├─ failed: {failure} (frame {sequence})");
         }
         teller.tell_job(&name, u64::MAX, "");
+        teller.tell_start_before(&name);
     }
     Ok(text)
 }
@@ -188,6 +189,16 @@ impl Teller<'_> {
         }
         for event in events {
             self.tell_event(event, &deeper);
+        }
+    }
+
+    /// What is at rest was started by something, too.
+    fn tell_start_before(&mut self, name: &JobName) {
+        let turnings = self.causes.turnings.get(name).map_or(&[][..], Vec::as_slice);
+        let is_stopped = turnings.last().is_some_and(|last| last.goal == Goal::Stop);
+        if let Some(start) = turnings.iter().rfind(|turning| turning.goal == Goal::Start).filter(|_| is_stopped) {
+            self.put("", "before that");
+            self.tell_job(name, start.sequence, "   ");
         }
     }
 

@@ -48,6 +48,4 @@ pub struct Crash {
     pub kernel: String,
     /// Pid of the keeper.
     pub keeper_pid: i32,
-    /// The last messages of the manager that died, as far as they are known.
-    pub last_words: Vec<String>,
 }

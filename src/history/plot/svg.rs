@@ -179,8 +179,7 @@ fn row(out: &mut String, chart: &Chart, layout: &Layout, bar: &Bar, index: usize
 
 fn events(out: &mut String, chart: &Chart, layout: &Layout) {
     let y = TOP - 8.0;
-    let mut free_from = 0.0;
-    for event in &chart.events {
+    for (index, event) in chart.events.iter().enumerate() {
         let x = layout.x(event.at);
         let _ = write!(
             out,
@@ -191,7 +190,8 @@ fn events(out: &mut String, chart: &Chart, layout: &Layout) {
         // A word where there is room for one; all are told on hovering.
         let word = event.text.split(' ').next().unwrap_or_default();
         let width = word.chars().count() as f64 * 5.6 + 8.0;
-        if x >= free_from && x + width < WIDTH {
+        let next = chart.events.get(index + 1).map_or(WIDTH, |next| layout.x(next.at));
+        if x + width < next {
             let _ = write!(
                 out,
                 "<text x=\"{:.1}\" y=\"{:.1}\" font-size=\"9\" class=\"dim\">{}</text>",
@@ -199,7 +199,6 @@ fn events(out: &mut String, chart: &Chart, layout: &Layout) {
                 y - 1.0,
                 escape(word)
             );
-            free_from = x + width;
         }
     }
     out.push('\n');

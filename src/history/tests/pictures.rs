@@ -35,7 +35,9 @@ fn every_instance_has_its_bar_whatever_it_is_called() {
     let svg = initjournal(&["plot", "-j", &place.path("journal")]);
     assert_eq!(svg.status, 0, "{}", svg.err);
     assert_well_formed(&svg.out);
-    for text in ["job (&lt;b&gt;&amp;&quot;'", "job (ü)", "crashing", "was killed by SIGSEGV and is respawned", ">boom<"] {
+    for text in
+        ["job (&lt;b&gt;&amp;&quot;'", "job (ü)", "crashing", "was killed by SIGSEGV and is respawned", "<title>boom,"]
+    {
         assert!(svg.out.contains(text), "{text}");
     }
     let html = initjournal(&["plot", "--html", "-j", &place.path("journal")]).out;

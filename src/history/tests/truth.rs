@@ -58,3 +58,35 @@ fn only_tells(journal: &str, after: &str, last: &str) -> bool {
         diff.status == 0
     }
 }
+
+#[test]
+fn a_crash_is_kept_and_carried_away_without_secrets() {
+    let secret = "hush-hush";
+    let setup = Machine::setup().job("bearer", &format!("start on startup\nenv TOKEN={secret}\nexec sleep infinity\n"));
+    let Some(machine) = Machine::start_or_skip(setup) else { return };
+    let list = |machine: &Machine| machine.initctl(Scope::System, &["crashes"]).out;
+    assert_eq!(list(&machine), "");
+    for signal in [nix::sys::signal::Signal::SIGKILL, nix::sys::signal::Signal::SIGSEGV] {
+        let before = list(&machine).lines().count();
+        machine.world.kill(machine.manager(Scope::System).outside, signal);
+        until("the crash is kept", || list(&machine).lines().count() == before + 1);
+    }
+    let crashes = list(&machine);
+    assert!(crashes.contains("the death of the manager by SIGKILL; rung 1"), "{crashes}");
+    for (option, has_secret) in [(None, false), (Some("--with-values"), true)] {
+        let file = format!("/run/test/report-{has_secret}.tar.gz");
+        let mut words = vec!["crash-report", "2", &file];
+        words.extend(option);
+        let answer = machine.initctl(Scope::System, &words);
+        assert_eq!(answer.status, 0, "{answer:?}");
+        let outside = machine.world.path(&file);
+        let outside = outside.to_str().unwrap();
+        let dump = initjournal(&["dump", "--json", "-j", outside]);
+        assert_eq!((dump.status, dump.out.contains(secret)), (0, has_secret), "{}", dump.err);
+        assert!(initjournal(&["state", "-j", outside]).out.contains("bearer start/running, process "));
+        let place = Place::new(&format!("report-{has_secret}"));
+        let imported = initjournal(&["import", outside, &place.path("crash")]);
+        assert!(imported.out.contains("the death of the manager by SIGSEGV"), "{imported:?}");
+    }
+    assert_eq!(machine.initctl(Scope::System, &["crash-report", "9"]).status, 1);
+}

@@ -13,6 +13,7 @@ pub mod damage;
 pub mod dot;
 pub mod dump;
 pub mod listing;
+pub mod metrics;
 pub mod moment;
 pub mod names;
 pub mod past;

@@ -155,6 +155,7 @@ pub(super) const COMMANDS: &[Command] = &[
         &["boot", "since", "until", "lines", "failed", "json", "no-pager"],
     ),
     command("boots", Verb::Past, "", "list the boots that init-history knows", &["json"]),
+    command("metrics", Verb::Past, "", "print figures of the init in OpenMetrics text", &[]),
     command("crashes", Verb::Past, "", "list the crashes that init has come back from and kept", &["json"]),
     command(
         "crash-report",

@@ -12,14 +12,17 @@ use std::time::{Duration, Instant};
 
 use clap::{Args, Parser, Subcommand};
 
+use journal::Reach;
+
 use super::entry::{Entry, Kind};
 use super::ingest::{Archivist, IngestError, Progress};
 use super::serve::{Answer, Question, ask, serve};
 use super::store::{Limits, Store, now_us};
-use crate::crashes;
 use crate::moment::{Clock, Moment, length, span_us};
 use crate::names::JobName;
+use crate::past::{Past, PastError};
 use crate::source::{SYSTEM_ARCHIVE, SYSTEM_JOURNAL, Source, session_journal};
+use crate::{crashes, metrics};
 
 /// How often the journal is looked at while nothing happens.
 const IDLE: Duration = Duration::from_millis(200);
@@ -84,6 +87,8 @@ enum Command {
         #[arg(long)]
         no_pager: bool,
     },
+    /// Print figures in OpenMetrics text (`initctl metrics`)
+    Metrics,
     /// List the crashes that init has come back from and kept (`initctl crashes`)
     Crashes {
         /// One JSON object a line
@@ -216,6 +221,7 @@ fn past(place: &Place, command: Command) -> Result<(), String> {
     let socket = place.socket();
     let asked = |question: &Question| ask(&socket, question).map_err(|error| unreachable_archive(&socket, &error));
     match command {
+        Command::Metrics => show(&figures(place).map_err(|error| error.to_string())?, true),
         Command::Crashes { json } => {
             show(&crashes::text(&crashes::list(&place.journal().0), json, &Clock::default()), true)
         }
@@ -251,6 +257,19 @@ fn past(place: &Place, command: Command) -> Result<(), String> {
             show(&history(&answers, json, is_terminal)?, no_pager || json || !is_terminal)
         }
     }
+}
+
+/// The figures of the journal's end, with what the archive counts of the newest boot, if one runs.
+fn figures(place: &Place) -> Result<String, PastError> {
+    let journal = place.journal().0;
+    let past = Past::open(&Source::Directory(journal.clone()), Reach::Present)?;
+    let state = past.state_after(past.frames().len())?;
+    let boots = ask(&place.socket(), &Question { boots: true, ..Question::default() }).unwrap_or_default();
+    let boot = boots.iter().find_map(|answer| match answer {
+        Answer::Boot(0, _, boot) => Some(boot),
+        _ => None,
+    });
+    Ok(metrics::text(&past, &state, &crashes::list(&journal), boot))
 }
 
 fn unreachable_archive(socket: &Path, error: &io::Error) -> String {

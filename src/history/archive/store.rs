@@ -105,6 +105,9 @@ pub struct Boot {
     pub recoveries: u64,
     /// Failures of jobs.
     pub failures: u64,
+    /// How often jobs were respawned.
+    #[serde(default)]
+    pub respawns: u64,
 }
 
 /// How much is kept.
@@ -224,6 +227,7 @@ impl Store {
                 jobs.insert(job_key(&entry.job, &key), value.as_slice());
                 lines.insert(key, value);
                 boot.failures += u64::from(entry.kind == super::Kind::Failed);
+                boot.respawns += u64::from(entry.kind == super::Kind::Respawn);
                 boot.recoveries += u64::from(entry.kind == super::Kind::Recovered);
             }
             boot.turns += 1;

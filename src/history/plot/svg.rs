@@ -74,11 +74,14 @@ fn head(out: &mut String, chart: &Chart, clock: &Clock) {
     let _ = write!(
         out,
         "<text x=\"24\" y=\"26\" font-size=\"16\" font-weight=\"600\" class=\"name\">{}, {took}</text>\
-         <text x=\"24\" y=\"44\" font-size=\"11\" class=\"dim\">{count} instances, {} events from outside, init came back {} \
-         times</text>",
+         <text x=\"24\" y=\"44\" font-size=\"11\" class=\"dim\">{count} instances, {} events from outside, init came back \
+         {}</text>",
         escape(&clock.short(begin)),
         chart.events.len(),
-        chart.recoveries.len()
+        match chart.recoveries.len() {
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        }
     );
     let legend = [("up", "coming up"), ("running", "running"), ("down", "going down"), ("fail", "failure")];
     let mut x = WIDTH - RIGHT - 480.0;

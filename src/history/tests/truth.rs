@@ -89,4 +89,14 @@ fn a_crash_is_kept_and_carried_away_without_secrets() {
         assert!(imported.out.contains("the death of the manager by SIGSEGV"), "{imported:?}");
     }
     assert_eq!(machine.initctl(Scope::System, &["crash-report", "9"]).status, 1);
+    let metrics = machine.initctl(Scope::System, &["metrics"]).out;
+    for line in [
+        "stayup_instances{goal=\"start\",state=\"running\"} 5",
+        "stayup_restarts_total 2",
+        "stayup_kept_crashes{rung=\"1\"} 2",
+        "# UNIT stayup_journal_bytes bytes",
+        "# EOF",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is not in\n{metrics}");
+    }
 }

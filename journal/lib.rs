@@ -18,9 +18,11 @@
 
 mod checkpoint;
 mod error;
+mod follow;
 mod frame;
 mod identity;
 mod log;
+mod look;
 mod repair;
 mod report;
 mod scan;
@@ -31,12 +33,14 @@ mod verify;
 
 pub use checkpoint::{Checkpoint, MAXIMUM_STATE_BYTES};
 pub use error::{AppendError, CheckpointError, OpenError, QuarantineError, StorageError};
+pub use follow::{Followed, Follower};
 pub use frame::{
     FRAME_ALIGNMENT, FRAME_HEADER_BYTES, FrameView, MAXIMUM_PAYLOAD_BYTES, MAXIMUM_SEQUENCE, PAGE_BYTES, decode_frame,
     encode_frame, frame_bytes,
 };
 pub use identity::Identity;
 pub use log::{Durability, Frame, Log, Options, Quarantined, Recovered};
+pub use look::{Look, Place, Reach, look};
 pub use report::{Finding, Report, Rule, Severity};
 pub use scan::{ScanEnd, SegmentScan};
 pub use segment::{SEGMENT_HEADER_BYTES, SegmentHeader};

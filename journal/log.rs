@@ -198,6 +198,11 @@ impl<S: Storage> Log<S> {
         Ok(sequence)
     }
 
+    /// Gives no number up to this one to a frame any more: for copies of a journal, whose frames keep their numbers.
+    pub fn skip_to(&mut self, sequence: u64) {
+        self.position.sequence = self.position.sequence.max(sequence.min(MAXIMUM_SEQUENCE));
+    }
+
     /// Number that the next frame will have.
     pub fn next_sequence(&self) -> u64 {
         self.position.sequence + 1

@@ -22,6 +22,8 @@ pub(crate) struct Survey {
     /// Where the one before it stands.
     pub(crate) spare: Option<Position>,
     pub(crate) frames: Vec<Frame>,
+    /// Where each of them is: segment and offset.
+    pub(crate) places: Vec<(u64, u64)>,
     /// Behind the last good frame.
     pub(crate) position: Position,
     /// Nothing may be appended behind `position` in its segment: a new one must be begun.
@@ -43,9 +45,19 @@ pub(crate) struct Survey {
 
 /// Surveys the directory. With `stop_before`, frames from that number on count as damaged.
 pub(crate) fn survey<S: Storage>(storage: &S, stop_before: Option<u64>) -> Result<Survey, StorageError> {
+    survey_from(storage, stop_before, u64::MAX)
+}
+
+/// The same as if there were no checkpoint with a number above `newest_checkpoint`.
+pub(crate) fn survey_from<S: Storage>(
+    storage: &S,
+    stop_before: Option<u64>,
+    newest_checkpoint: u64,
+) -> Result<Survey, StorageError> {
     let mut surveyor = Surveyor {
         storage,
         stop_before: stop_before.unwrap_or(u64::MAX),
+        newest_checkpoint,
         buffer: Vec::new(),
         segments: BTreeMap::new(),
         bad_segments: Vec::new(),
@@ -66,6 +78,7 @@ pub(crate) fn survey<S: Storage>(storage: &S, stop_before: Option<u64>) -> Resul
 struct Surveyor<'s, S> {
     storage: &'s S,
     stop_before: u64,
+    newest_checkpoint: u64,
     buffer: Vec<u8>,
     /// Segments with a good header, by number.
     segments: BTreeMap<u64, SegmentHeader>,
@@ -110,7 +123,8 @@ impl<S: Storage> Surveyor<'_, S> {
     }
 
     fn read_checkpoints(&mut self, sequences: Vec<u64>) -> Result<(), StorageError> {
-        for sequence in sequences {
+        let newest = self.newest_checkpoint;
+        for sequence in sequences.into_iter().filter(|sequence| *sequence <= newest) {
             let file = checkpoint_name(sequence);
             if self.survey.spare.is_some() {
                 self.survey.remove.push(file.clone());
@@ -260,6 +274,7 @@ impl<S: Storage> Surveyor<'_, S> {
                 break;
             }
             end = scan.end();
+            self.survey.places.push((header.number, (end.offset - frame.bytes()) as u64));
             self.survey.frames.push(Frame { sequence: frame.sequence, payload: frame.payload.to_vec() });
         }
         if self.survey.frames.len() > frames_before {
@@ -413,7 +428,7 @@ impl Survey {
 }
 
 /// Whether the segment goes on exactly from there.
-fn follows(next: &SegmentHeader, at: &Position) -> bool {
+pub(crate) fn follows(next: &SegmentHeader, at: &Position) -> bool {
     next.previous == at.segment
         && next.previous_end == at.offset
         && next.seed == at.chain

@@ -53,12 +53,25 @@ impl FileStorage {
         Ok(Self { directory: directory.into(), lock: None })
     }
 
+    /// Opens a directory that is there, to read only: it is left as it is, permissions and all.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be opened.
+    pub fn read_only(path: impl AsRef<Path>) -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_CLOEXEC | OFlag::O_RDONLY;
+        Ok(Self { directory: open(path.as_ref(), flags, Mode::empty())?, lock: None })
+    }
+
     /// Whether the directory is on tmpfs (statfs(2)). Elsewhere the journal works, but a write may wait for a disk.
     ///
     /// # Errors
     /// When the file system does not say.
     pub fn is_on_tmpfs(&self) -> io::Result<bool> {
         Ok(fstatfs(&self.directory)?.filesystem_type() == TMPFS_MAGIC)
+    }
+
+    pub(crate) fn open_to_read(&self, name: &str) -> io::Result<File> {
+        self.open_with(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)
     }
 
     fn open_with(&self, name: &str, flags: OFlag) -> io::Result<File> {
@@ -122,7 +135,7 @@ impl Storage for FileStorage {
     }
 
     fn read(&self, name: &str, limit: u64, into: &mut Vec<u8>) -> io::Result<u64> {
-        let file = self.open_with(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?;
+        let file = self.open_to_read(name)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());

@@ -6,6 +6,7 @@ mod boundaries;
 mod common;
 mod every_crash;
 mod every_cut;
+mod looking;
 mod model;
 mod no_room;
 mod oracles;

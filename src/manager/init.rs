@@ -29,7 +29,7 @@ use crate::resume;
 use crate::scope::Scope;
 use crate::turn::{Arrival, Memory, Turn, World};
 use crate::users::Users;
-use crate::{conf, mounts, origin, report, session, spawner};
+use crate::{conf, crash, mounts, origin, report, session, spawner};
 
 /// The name under which the keeper holds the private socket.
 const LISTENER: &str = "listener";
@@ -108,6 +108,7 @@ impl Init {
         let conf = Conf::start(scope.conf_dirs.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), state.last_connection() + 1)?;
         dbus.view_mut().recovery = recovery.details();
+        crash::keep(&scope, occasion.reason, &recovery, state.generation());
         let notify = Notify::start(&scope, &mut held);
         notify.problems.iter().for_each(|problem| report::warn(problem));
         let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.number));
@@ -541,6 +542,7 @@ impl Init {
         // Nobody will replay it.
         let _ = std::fs::remove_dir_all(&self.scope.journal_dir);
         if let Some(parent) = self.scope.journal_dir.parent().filter(|_| self.scope.is_session) {
+            let _ = std::fs::remove_dir_all(parent.join(crash::DIRECTORY));
             let _ = std::fs::remove_dir(parent);
             let _ = parent.parent().map(std::fs::remove_dir);
         }

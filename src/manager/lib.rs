@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod conf;
+pub mod crash;
 pub mod dbus;
 pub mod dump;
 pub mod image;

@@ -8,9 +8,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod codec;
+mod meta;
 mod origin;
 
 pub use codec::{CodecError, VERSION, decode_changes, decode_state, decode_turn, digest, encode_state, encode_turn};
+pub use meta::{Crash, Meta};
 pub use origin::{Origin, Who};
 
 use machine::change::Change;

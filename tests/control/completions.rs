@@ -12,7 +12,9 @@ const BASH: &str = "/bin/bash";
 
 #[test]
 fn the_shells_take_them() {
-    for (shell, file) in [("bash", "initctl.bash"), ("zsh", "_initctl")] {
+    for (shell, file) in
+        [("bash", "initctl.bash"), ("zsh", "_initctl"), ("bash", "initjournal.bash"), ("zsh", "_initjournal")]
+    {
         let path = source_root().join("completions").join(file);
         // Where the shell is not there, there is nobody to be completed for.
         let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() else { continue };

@@ -93,7 +93,11 @@ fn every_option_is_described_and_every_description_true() {
 
 /// The commands of initctl, as its help lists them.
 pub(crate) fn commands() -> Vec<String> {
-    let text = help("initctl", &[]);
+    commands_of("initctl")
+}
+
+fn commands_of(program: &str) -> Vec<String> {
+    let text = help(program, &[]);
     let lines = text.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     lines.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
@@ -110,6 +114,19 @@ fn every_command_is_described() {
     assert!(commands.len() > 20, "{commands:?}");
     for command in commands {
         assert!(described.contains(command.as_str()), "initctl.8 lacks {command}");
+    }
+}
+
+#[test]
+fn the_tools_of_the_past_are_described_to_the_last_option() {
+    for program in ["initjournal", "init-history"] {
+        let text = page(&format!("{program}.8"));
+        let mut known = options_of(&help(program, &[]));
+        for command in commands_of(program) {
+            assert!(text.contains(&format!("Cm {command}")), "{program}.8 lacks {command}");
+            known.extend(options_of(&help(program, &[&command])));
+        }
+        assert_eq!(flags(text.lines()), known, "{program}.8");
     }
 }
 

@@ -4,6 +4,7 @@ use crate::options::Options;
 use crate::rounds::{self, KILLS, Round};
 use crate::timeline::Timeline;
 use std::io::BufRead as _;
+use std::path::Path;
 use testkit::{CONDITIONS, Machine, Scope, Setup, StartError, USER_HOME, programs, wait_for};
 
 /// The job of the story in which xclock runs.
@@ -32,7 +33,31 @@ pub(crate) fn run(options: &Options) -> Result<Vec<String>, StartError> {
         println!("\nYou should now see xclock running! Press Enter to end.");
         let _ = std::io::stdin().lock().read_line(&mut String::new());
     }
+    if let Some(directory) = &options.keep_journal {
+        keep_journals(&machine, directory, &timeline);
+    }
     conclude(machine, timeline)
+}
+
+/// Copies the journals out of the machine, while their writers go on.
+fn keep_journals(machine: &Machine, directory: &Path, timeline: &Timeline) {
+    for scope in Scope::BOTH {
+        let copy = directory.join(scope.to_string()).join("journal");
+        let copied = copy_files(&machine.world.path(&machine.journal(scope)), &copy);
+        copied.unwrap_or_else(|error| panic!("{}: {error}", copy.display()));
+        timeline.tell("demo", format_args!("the {scope}'s journal is in {}", copy.display()));
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 fn introduce(machine: &Machine, timeline: &Timeline) {

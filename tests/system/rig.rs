@@ -73,6 +73,6 @@ fn the_demo_refuses_what_it_does_not_know() {
     assert_eq!(demo.status.code(), Some(1));
     assert_eq!(
         String::from_utf8(demo.stderr).unwrap(),
-        "demo: invalid option: --wibble\nUsage: cargo demo [--kill] [--xclock]; see `cargo demo --help'.\n"
+        "demo: invalid option: --wibble\nUsage: cargo demo [--kill] [--xclock] [--keep-journal DIR]; see `cargo demo --help'.\n"
     );
 }

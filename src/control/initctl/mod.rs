@@ -6,6 +6,7 @@ mod config;
 mod environ;
 mod jobs;
 mod manager;
+mod past;
 mod sessions;
 mod table;
 
@@ -33,6 +34,7 @@ enum Failure {
     Connect(ConnectError),
     Call(CallError),
     Condition(String, BrokenNotation),
+    Past(std::io::Error),
     /// `check-config` has found something, and has said so.
     Unsound,
 }
@@ -53,6 +55,9 @@ impl fmt::Display for Failure {
             Self::Connect(error) => error.fmt(out),
             Self::Call(error) => error.fmt(out),
             Self::Condition(job, error) => write!(out, "{job}: {error}"),
+            Self::Past(error) => {
+                write!(out, "init-history: {}; is it installed?", crate::address::strerror(error))
+            }
             Self::Unsound => Ok(()),
         }
     }
@@ -191,6 +196,9 @@ async fn run(invocation: &Invocation, output: &mut String) -> Result<(), Failure
         return sessions::list(output);
     }
     invocation.command.check_words(&invocation.words)?;
+    if matches!(invocation.command.verb, Verb::Past | Verb::CrashReport) {
+        return Err(Failure::Past(past::ask(invocation)));
+    }
     let bus = Bus::connect(&target(&invocation.line)?).await?;
     let remote = &mut Remote::new(bus);
     match invocation.command.verb {
@@ -211,7 +219,8 @@ async fn run(invocation: &Invocation, output: &mut String) -> Result<(), Failure
         Verb::SetEnv => environ::set(remote, invocation).await,
         Verb::UnsetEnv => environ::unset(remote, invocation).await,
         Verb::ResetEnv => environ::reset(remote, invocation).await,
-        Verb::ListSessions => sessions::list(output),
+        // Answered above, without an init.
+        Verb::ListSessions | Verb::Past | Verb::CrashReport => Ok(()),
     }
 }
 

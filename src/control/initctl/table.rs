@@ -25,6 +25,8 @@ pub(super) enum Verb {
     UnsetEnv,
     ResetEnv,
     ListSessions,
+    Past,
+    CrashReport,
 }
 
 /// A command.
@@ -68,6 +70,14 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     option(Some('w'), "warn", None, "complain of every unknown job and event"),
     option(Some('g'), "global", None, "the table for all jobs, not that of the job we run in"),
     option(Some('r'), "retain", None, "leave variables that are set already"),
+    option(None, "boot", Some("NUMBER"), "of this boot only: 0 is the newest, -1 the one before"),
+    option(None, "since", Some("TIME"), "not before this time, such as \"4 hours ago\""),
+    option(None, "until", Some("TIME"), "not after this time"),
+    option(None, "lines", Some("NUMBER"), "the newest so many lines"),
+    option(None, "failed", None, "failures only"),
+    option(None, "json", None, "one JSON object a line"),
+    option(None, "no-pager", None, "print, instead of showing it in $PAGER"),
+    option(None, "with-values", None, "leave the values of environment variables in"),
 ];
 
 const fn command(
@@ -138,6 +148,23 @@ pub(super) const COMMANDS: &[Command] = &[
     command("reset-env", Verb::ResetEnv, "", "undo all changes of a job environment table", &["global"]),
     command("list-sessions", Verb::ListSessions, "", "list the running session inits", &[]),
     command(
+        "history",
+        Verb::Past,
+        "[JOB[/INSTANCE]]",
+        "tell what jobs have done, as init-history has kept it",
+        &["boot", "since", "until", "lines", "failed", "json", "no-pager"],
+    ),
+    command("boots", Verb::Past, "", "list the boots that init-history knows", &["json"]),
+    command("metrics", Verb::Past, "", "print figures of the init in OpenMetrics text", &[]),
+    command("crashes", Verb::Past, "", "list the crashes that init has come back from and kept", &["json"]),
+    command(
+        "crash-report",
+        Verb::CrashReport,
+        "NUMBER [FILE]",
+        "make one file of a crash, for a bug report",
+        &["with-values"],
+    ),
+    command(
         "notify-disk-writeable",
         Verb::Notify("NotifyDiskWriteable"),
         "",
@@ -174,6 +201,7 @@ impl Command {
             Verb::Request(_) | Verb::Reload | Verb::Status | Verb::Usage => Some("job name"),
             Verb::Emit => Some("event name"),
             Verb::GetEnv | Verb::SetEnv | Verb::UnsetEnv => Some("variable name"),
+            Verb::CrashReport => Some("number"),
             Verb::Notify("NotifyDiskWriteable") => None,
             Verb::Notify(_) => Some("address"),
             _ => None,

@@ -1,0 +1,370 @@
+//! The program `init-history`: the archive itself, and the commands of `initctl` that ask for the past.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::{Args, Parser, Subcommand};
+
+use journal::Reach;
+
+use super::entry::{Entry, Kind};
+use super::ingest::{Archivist, IngestError, Progress};
+use super::serve::{Answer, Question, ask, serve};
+use super::store::{Limits, Store, now_us};
+use crate::moment::{Clock, Moment, length, span_us};
+use crate::names::JobName;
+use crate::past::{Past, PastError};
+use crate::source::{SYSTEM_ARCHIVE, SYSTEM_JOURNAL, Source, session_journal};
+use crate::{crashes, metrics};
+
+/// How often the journal is looked at while nothing happens.
+const IDLE: Duration = Duration::from_millis(200);
+/// How often a journal that is not there is looked for.
+const ABSENT: Duration = Duration::from_secs(2);
+/// How often the limits are looked at.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+/// Lines that a command shows unless it is told otherwise.
+const LINES: usize = 1000;
+
+/// Keep the past of an init, and answer questions about it.
+#[derive(Debug, Parser)]
+#[command(name = "init-history", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Tool {
+    #[command(flatten)]
+    place: Place,
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// Keep nothing that is older
+    #[arg(long, value_name = "TIME", default_value = "90 days", value_parser = time)]
+    max_age: u64,
+    /// Keep no more than so many megabytes of changes
+    #[arg(long, value_name = "MEGABYTES", default_value_t = 256)]
+    max_size: u64,
+}
+
+#[derive(Debug, Args)]
+struct Place {
+    /// Directory of the journal; without it, that of this session's init, or the system's
+    #[arg(long, value_name = "DIR", global = true)]
+    journal: Option<PathBuf>,
+    /// Directory of the archive; /var/lib/stayup/history, or stayup/history in $XDG_STATE_HOME for a session
+    #[arg(long, value_name = "DIR", global = true)]
+    archive: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell what jobs have done (`initctl history`)
+    History {
+        /// The job, or JOB/INSTANCE
+        job: Option<String>,
+        /// Of this boot only: 0 is the present one, -1 the one before
+        #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+        boot: Option<i64>,
+        /// Not before this time, such as "4 hours ago"
+        #[arg(long, value_name = "TIME", value_parser = Moment::parse_wall)]
+        since: Option<u64>,
+        /// Not after this time
+        #[arg(long, value_name = "TIME", value_parser = Moment::parse_wall)]
+        until: Option<u64>,
+        /// Failures only
+        #[arg(long)]
+        failed: bool,
+        /// So many lines, the newest ones
+        #[arg(long, value_name = "NUMBER", default_value_t = LINES)]
+        lines: usize,
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// Print, instead of showing it in $PAGER
+        #[arg(long)]
+        no_pager: bool,
+    },
+    /// Print figures in OpenMetrics text (`initctl metrics`)
+    Metrics,
+    /// List the crashes that init has come back from and kept (`initctl crashes`)
+    Crashes {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make one file of a crash, for a bug report (`initctl crash-report`)
+    CrashReport {
+        /// Which crash
+        number: u64,
+        /// The file to make; stayup-crash-NUMBER.tar.gz unless given
+        file: Option<PathBuf>,
+        /// Leave the values of environment variables in
+        #[arg(long)]
+        with_values: bool,
+    },
+    /// Tell which boots the archive knows (`initctl boots`)
+    Boots {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn time(text: &str) -> Result<u64, String> {
+    span_us(text).ok_or_else(|| "not a length of time, such as \"90 days\"".into())
+}
+
+/// Runs the program; returns its exit status.
+#[must_use]
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let tool = match Tool::try_parse_from(arguments) {
+        Ok(tool) => tool,
+        Err(error) => {
+            // A reader of the help who has gone away is no trouble.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 1 } else { 0 });
+        }
+    };
+    let result = match tool.command {
+        None => archive(&tool.place, Limits { age_us: tool.max_age, bytes: tool.max_size << 20 }),
+        Some(command) => past(&tool.place, command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("init-history: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Place {
+    /// The journal, and the pid of its keeper.
+    fn journal(&self) -> (PathBuf, u32) {
+        let session = std::env::var("UPSTART_SESSION").ok().filter(|address| !address.is_empty());
+        let pid = session.as_deref().and_then(|address| address.rsplit('/').next()?.split(',').next()?.parse().ok());
+        let found = session.as_deref().and_then(session_journal).unwrap_or_else(|| SYSTEM_JOURNAL.into());
+        let named = self.journal.as_deref().map(|path| Source::of(path).path().to_path_buf());
+        (named.unwrap_or(found), pid.unwrap_or(1))
+    }
+
+    fn archive(&self) -> PathBuf {
+        if let Some(archive) = &self.archive {
+            return archive.clone();
+        }
+        if std::env::var_os("UPSTART_SESSION").is_none_or(|address| address.is_empty()) {
+            return SYSTEM_ARCHIVE.into();
+        }
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/state");
+        std::env::var_os("XDG_STATE_HOME").map_or_else(home, PathBuf::from).join("stayup/history")
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.archive().join("socket")
+    }
+}
+
+/// Archives, until it is killed.
+fn archive(place: &Place, limits: Limits) -> Result<(), String> {
+    let directory = place.archive();
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory);
+    made.map_err(|error| format!("{}: {error}", directory.display()))?;
+    let (store, aside) = Store::open(&directory.join("database")).map_err(|error| error.to_string())?;
+    if let Some(aside) = aside {
+        eprintln!("init-history: the archive was damaged; it is set aside as {}, a new one begins", aside.display());
+    }
+    let store = Arc::new(store);
+    let (socket, shared) = (place.socket(), Arc::clone(&store));
+    std::thread::spawn(move || {
+        if let Err(error) = serve(&socket, &shared) {
+            eprintln!("init-history: {}: {error}; nobody can ask", socket.display());
+        }
+    });
+    let (journal, keeper) = place.journal();
+    let mut archivist = Archivist::new(&journal, keeper, start_time_ticks(keeper));
+    let mut pruned: Option<Instant> = None;
+    let mut complained = false;
+    loop {
+        match archivist.step(&store) {
+            Ok(Progress::More) => complained = false,
+            Ok(Progress::Idle) => std::thread::sleep(IDLE),
+            Err(IngestError::Journal(error)) => {
+                if !complained {
+                    eprintln!("init-history: {error}; trying again");
+                    complained = true;
+                }
+                std::thread::sleep(ABSENT);
+            }
+            // The next start opens the database anew, and sets it aside if it must.
+            Err(IngestError::Store(error)) => return Err(error.to_string()),
+        }
+        if pruned.is_none_or(|at| at.elapsed() > PRUNE_INTERVAL) {
+            let more = store.prune(&limits, now_us()).map_err(|error| error.to_string())?;
+            pruned = (!more).then(Instant::now);
+        }
+    }
+}
+
+/// When a process was started, in clock ticks since boot: field 22 of proc_pid_stat(5); 0 if it is not there.
+fn start_time_ticks(pid: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field, a name in parentheses, may hold anything.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    rest.split_whitespace().nth(19).and_then(|field| field.parse().ok()).unwrap_or(0)
+}
+
+/// Answers a question about the past.
+fn past(place: &Place, command: Command) -> Result<(), String> {
+    let socket = place.socket();
+    let asked = |question: &Question| ask(&socket, question).map_err(|error| unreachable_archive(&socket, &error));
+    match command {
+        Command::Metrics => show(&figures(place).map_err(|error| error.to_string())?, true),
+        Command::Crashes { json } => {
+            show(&crashes::text(&crashes::list(&place.journal().0), json, &Clock::default()), true)
+        }
+        Command::CrashReport { number, file, with_values } => {
+            let file = file.unwrap_or_else(|| format!("stayup-crash-{number}.tar.gz").into());
+            let meta = crashes::report(&place.journal().0, number, &file, with_values);
+            let meta = meta.map_err(|error| error.to_string())?;
+            let left_out = if meta.is_redacted { "; the values of environment variables are left out" } else { "" };
+            show(&format!("{}: the journal up to frame {}{left_out}\n", file.display(), meta.last_sequence), true)
+        }
+        Command::Boots { json } => {
+            let answers = asked(&Question { boots: true, ..Question::default() })?;
+            show(&boots(&answers, json)?, true)
+        }
+        Command::History { job, boot, since, until, failed, lines, json, no_pager } => {
+            let (job, instance) = match job.as_deref().map(|job| job.split_once('/')) {
+                Some(Some((job, instance))) => (Some(job.to_owned()), Some(instance.to_owned())),
+                _ => (job, None),
+            };
+            let question = Question {
+                boots: false,
+                job,
+                instance,
+                boot,
+                since_us: since,
+                until_us: until,
+                failed,
+                lines: Some(lines),
+            };
+            let mut answers = asked(&question)?;
+            answers.reverse();
+            let is_terminal = io::stdout().is_terminal();
+            show(&history(&answers, json, is_terminal)?, no_pager || json || !is_terminal)
+        }
+    }
+}
+
+/// The figures of the journal's end, with what the archive counts of the newest boot, if one runs.
+fn figures(place: &Place) -> Result<String, PastError> {
+    let journal = place.journal().0;
+    let past = Past::open(&Source::Directory(journal.clone()), Reach::Present)?;
+    let state = past.state_after(past.frames().len())?;
+    let boots = ask(&place.socket(), &Question { boots: true, ..Question::default() }).unwrap_or_default();
+    let boot = boots.iter().find_map(|answer| match answer {
+        Answer::Boot(0, _, boot) => Some(boot),
+        _ => None,
+    });
+    Ok(metrics::text(&past, &state, &crashes::list(&journal), boot))
+}
+
+fn unreachable_archive(socket: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            format!(
+                "the archive does not run (start init-history); what the journal has, initjournal tells ({})",
+                socket.display()
+            )
+        }
+        _ => format!("{}: {error}", socket.display()),
+    }
+}
+
+fn boots(answers: &[Answer], json: bool) -> Result<String, String> {
+    let clock = Clock::default();
+    let mut text = String::new();
+    // A String takes everything.
+    for answer in answers {
+        match answer {
+            Answer::Refused(why) => return Err(why.clone()),
+            Answer::Boot(number, id, boot) if json => {
+                let line = serde_json::json!({"number": number, "boot_id": id, "boot": boot});
+                let _ = writeln!(text, "{line}");
+            }
+            Answer::Boot(number, id, boot) => {
+                let _ = writeln!(
+                    text,
+                    "{number:>4}  {}  {} to {}  {:>8} turns  {} recoveries  {} failures  ({})",
+                    &id[..8.min(id.len())],
+                    clock.short(boot.first_us),
+                    clock.short(boot.last_us),
+                    boot.turns,
+                    boot.recoveries,
+                    boot.failures,
+                    length(boot.last_us.saturating_sub(boot.first_us))
+                );
+            }
+            Answer::Entry(_) | Answer::End => {}
+        }
+    }
+    Ok(text)
+}
+
+fn history(answers: &[Answer], json: bool, colours: bool) -> Result<String, String> {
+    let clock = Clock::default();
+    let mut text = String::new();
+    for answer in answers {
+        match answer {
+            Answer::Refused(why) => return Err(why.clone()),
+            Answer::Entry(entry) if json => {
+                let _ = writeln!(text, "{}", serde_json::to_string(entry).unwrap_or_default());
+            }
+            Answer::Entry(entry) => line(&mut text, entry, &clock, colours),
+            Answer::Boot(..) | Answer::End => {}
+        }
+    }
+    Ok(text)
+}
+
+fn line(text: &mut String, entry: &Entry, clock: &Clock, colours: bool) {
+    let (begin, end) = match entry.kind {
+        Kind::Failed | Kind::Gap if colours => ("\x1b[31m", "\x1b[0m"),
+        Kind::Running if colours => ("\x1b[32m", "\x1b[0m"),
+        Kind::Recovered | Kind::Respawn if colours => ("\x1b[33m", "\x1b[0m"),
+        _ => ("", ""),
+    };
+    let title = JobName::new(&entry.job, &entry.instance).title();
+    let title = if title.is_empty() { "-" } else { &title };
+    let told: String = entry.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let time = clock.write(entry.time_us, "%Y-%m-%d %H:%M:%S%.3f");
+    let written = format!("{time}  {title:<24} {begin}{:<9}{end} {told}", entry.kind.name());
+    text.push_str(written.trim_end());
+    text.push('\n');
+}
+
+/// Prints, or shows in a pager.
+fn show(text: &str, plain: bool) -> Result<(), String> {
+    let pager = std::env::var("PAGER").ok().filter(|pager| !pager.is_empty());
+    if !plain {
+        let mut command = Process::new("/bin/sh");
+        // As git does: leave when it fits, keep colours, leave the text there.
+        command.arg("-c").arg(pager.as_deref().unwrap_or("less")).env("LESS", "FRX").stdin(Stdio::piped());
+        if let Ok(mut child) = command.spawn() {
+            if let Some(mut input) = child.stdin.take() {
+                // A reader who has seen enough is no failure.
+                let _ = input.write_all(text.as_bytes());
+            }
+            if child.wait().is_ok_and(|status| status.success()) {
+                return Ok(());
+            }
+        }
+    }
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,7 @@
+//! The program `initjournal`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    history::tool::main(std::env::args_os())
+}

@@ -74,7 +74,7 @@ fn comes_back(checkpoint: Option<Vec<u8>>, frames: &[Vec<u8>], expected: &State)
     let expected = digest(if has_past { expected } else { &nothing }).expect("a state can be written");
     for _ in 0..2 {
         let (log, found) = Log::open(disk.clone(), options).expect("nothing here is of a newer version");
-        let occasion = Occasion { reason: Reason::ManagerHung, failed_starts: 0, restarts: 1 };
+        let occasion = Occasion { reason: Reason::ManagerHung, failed_starts: 0, restarts: 1, session: 1 };
         let resumed = go_on(Some((log, found)), &occasion, Recovery::default());
         assert_eq!(digest(&resumed.state).expect("a state can be written"), expected, "{:?}", resumed.recovery);
     }

@@ -126,6 +126,8 @@ impl World {
             }
         };
         command.args(&start.arguments).env(MEETING_PLACE, &place).stdin(Stdio::null());
+        // The test is the manager, and does not answer while it looks at something else.
+        command.env("STAYUP_HEARTBEAT_MS", "60000");
         // Nothing of a world before is to be taken over, nor is there a vault.
         command.env("XDG_RUNTIME_DIR", directory.join("none")).env_remove("XDG_SESSION_ID");
         command.envs(start.environment.iter().map(|(key, value)| (key, value)));

@@ -233,7 +233,12 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     let Memory { state, journal: Some(journal), is_degraded, frame } = memory else { return };
     frame.clear();
     let encoded = record::encode_turn(stamp, origin, changes, frame).map_err(|error| error.to_string());
-    let mut appended = encoded.and_then(|()| journal.append(frame).map(drop).map_err(|error| error.to_string()));
+    let mut appended = match encoded {
+        // What came before this frame is missing from the journal: behind such a hole it would make a wrong state.
+        Ok(()) if *is_degraded => Err("the turns since are not in it".into()),
+        Ok(()) => journal.append(frame).map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
     let mut complaint = None;
     if appended.is_err() || journal.wants_checkpoint() {
         // The state is that after these changes, so a checkpoint stands for the frame, too.

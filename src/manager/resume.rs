@@ -170,6 +170,7 @@ fn replay<S: Storage>(
             set_aside(log, first.sequence, recovery);
         }
     }
+    let has_checkpoint = recovered.checkpoint.is_some();
     let mut state = match recovered.checkpoint {
         None => State::default(),
         Some(checkpoint) => match record::decode_state(&checkpoint.state) {
@@ -181,8 +182,7 @@ fn replay<S: Storage>(
         },
     };
     replay_frames(&mut state, &frames, log, recovery);
-    let has_past = recovery.frames > 0 || state.has_booted();
-    has_past.then_some(state)
+    (has_checkpoint || recovery.frames > 0).then_some(state)
 }
 
 fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<S>, recovery: &mut Recovery) {

@@ -36,6 +36,8 @@ pub struct Recovery {
     pub findings: Vec<String>,
     /// Whether the past is lost and was rebuilt from the roll call.
     pub is_rebuilt: bool,
+    /// Whether the journal still holds what was not believed, so that nothing may be appended before the next checkpoint.
+    pub needs_checkpoint: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -156,7 +158,11 @@ fn replay<S: Storage>(
     let mut frames = recovered.frames;
     if failed_starts >= SUSPECT_ALL_AFTER {
         recovery.findings.push(format!("{failed_starts} managers have failed on this journal; it is not believed"));
-        set_aside(log, frames.first().map_or(0, |frame| frame.sequence), recovery);
+        // The checkpoint before the frames stays where it is, and is believed no more either.
+        recovery.needs_checkpoint = true;
+        if let Some(first) = frames.first() {
+            set_aside(log, first.sequence, recovery);
+        }
         return None;
     }
     if failed_starts >= SUSPECT_FRAMES_AFTER {
@@ -176,6 +182,7 @@ fn replay<S: Storage>(
         Some(checkpoint) => match record::decode_state(&checkpoint.state) {
             Ok(state) => state,
             Err(error) => {
+                recovery.needs_checkpoint = true;
                 recovery.findings.push(format!("checkpoint {}: {error}", checkpoint.sequence));
                 return None;
             }
@@ -212,7 +219,10 @@ fn set_aside<S: Storage>(log: &mut Log<S>, sequence: u64, recovery: &mut Recover
                 .findings
                 .push(format!("{} frames from {sequence} on were set aside as {:?}", aside.frames, aside.files));
         }
-        Err(error) => recovery.findings.push(format!("frames from {sequence} on cannot be set aside: {error}")),
+        Err(error) => {
+            recovery.needs_checkpoint = true;
+            recovery.findings.push(format!("frames from {sequence} on cannot be set aside: {error}"));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use ::keeper::protocol::{ExitStatus, Reason, ToManager};
+use ::keeper::table::{Slot, State};
 use machine::class::Class;
 use machine::input::{Call, Settings};
 
@@ -122,6 +123,8 @@ struct Play {
     marks: u64,
     /// A bit was flipped, and may be found at any time.
     is_damaged: bool,
+    /// See [`Play::lose`].
+    is_void: bool,
     /// Turns in a row that did not come to the end of their agenda.
     spins: u32,
     /// Some client has not read its answers at once.
@@ -179,6 +182,7 @@ impl Play {
             in_recovery: 0,
             marks: 0,
             is_damaged: false,
+            is_void: false,
             spins: 0,
             was_slow: false,
             is_over: false,
@@ -188,7 +192,8 @@ impl Play {
     /// Whether there is nothing more to see: a promise is broken, the session is over, or the jobs start each other in a
     /// circle without a process that would take time, which is their right and tells nothing.
     fn is_done(&self) -> bool {
-        self.out.watch.violation.is_some() || self.out.keeper.finish.is_some() || self.spins >= SPINS
+        let is_over = self.out.watch.violation.is_some() || self.out.keeper.finish.is_some();
+        is_over || self.is_void || self.spins >= SPINS
     }
 
     /// One thing happens.
@@ -242,10 +247,10 @@ impl Play {
         let is_spared = failed >= patience || self.is_over;
         self.out.fuse.arm((!is_spared).then_some(life));
         if failed >= 3 {
-            self.out.watch.see(&Seen::Lost("managers have failed again and again: the newest frames are not believed"));
+            self.lose("managers have failed again and again: the newest frames are not believed");
         }
         if self.is_damaged {
-            self.out.watch.see(&Seen::Lost("bits have flipped"));
+            self.lose("bits have flipped");
         }
         let greeting = self.out.keeper.greet(self.out.now_ms);
         match Manager::begin(&mut self.out, greeting) {
@@ -277,12 +282,21 @@ impl Play {
         }
         if out.is_degraded {
             // Told after the keeper has done all that it was asked for.
-            out.watch.see(&Seen::Lost("the manager has said that it goes on without a journal"));
+            self.lose("the manager has said that it goes on without a journal");
         }
+        let out = &mut self.out;
         let held: Vec<String> = out.keeper.table.held().map(|(name, _)| name.to_owned()).collect();
         for connection in out.bus.manager_died(|name| held.iter().any(|one| one == name)) {
             out.watch.see(&Seen::Gone { connection });
         }
+    }
+
+    /// Less can be asked from here on. Where a process is just being started, nothing can: its ticket is not in the roll
+    /// call, so the next manager may give the number to another one.
+    fn lose(&mut self, why: &str) {
+        self.out.watch.see(&Seen::Lost(why));
+        let is_starting = |slot: &Slot| slot.state() == Some(State::Starting);
+        self.is_void |= self.out.keeper.table.tickets().any(|(_, slot)| is_starting(slot));
     }
 
     fn manager_is_killed(&mut self) {

@@ -55,9 +55,13 @@ pub(super) fn strike(journal: &Path, victim: Victim, when: When) -> JoinHandle<O
         let at = Instant::now();
         let struck = kill(Pid::from_raw(pid), signal).ok().map(|()| at);
         if is_twice {
-            // One that comes while another is pending is none.
-            std::thread::sleep(Duration::from_millis(2));
-            let _ = kill(Pid::from_raw(pid), signal);
+            // One that comes while another is pending is none; so until nobody is there to take it.
+            for _ in 0..500 {
+                std::thread::sleep(Duration::from_millis(1));
+                if kill(Pid::from_raw(pid), signal).is_err() {
+                    break;
+                }
+            }
         }
         struck
     })

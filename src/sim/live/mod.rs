@@ -214,7 +214,8 @@ impl Raid {
         self.outcome.hangs += u64::from(signal == Signal::SIGSTOP);
         if !self.await_other_manager(manager).await {
             return Err(format!(
-                "process {manager} is still the manager after {signal}\n{}",
+                "process {manager} is still the manager after {signal} to process {}\n{}",
+                victim.pid,
                 self.session.last_words()
             ));
         }

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use ::manager::codec;
 use ::manager::resume::{Recovery, Resumed, go_on};
 use journal::{Identity, Log, MemoryStorage, OpenError, Options};
 use keeper::protocol::{ExitStatus, Occasion, Reason};
@@ -83,7 +82,7 @@ fn replay_in(storage: MemoryStorage) -> String {
         text.push_str("nothing can be replayed: init would rebuild from the roll call and the job files\n");
         return text;
     }
-    let digest = codec::digest(&state).unwrap_or(0);
+    let digest = record::digest(&state).unwrap_or(0);
     let _ =
         writeln!(text, "recovered: {} frames, state {digest:08x}, generation {}", recovery.frames, state.generation());
     let _ = writeln!(text, "jobs: {}; events under way: {}", state.classes().count(), state.events().count());

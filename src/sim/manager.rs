@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
 use ::manager::dbus::connection_number;
+use ::manager::resume::describe;
 use ::manager::resume::{self, Recovery};
 use ::manager::turn::{Arrival, Memory, Turn, World};
-use ::manager::{codec, resume::describe};
 use journal::{Durability, Identity, Log, Options};
-use keeper::protocol::{Finish, SpawnRequest, ToKeeper};
+use keeper::protocol::{Environment, Finish, SpawnRequest, ToKeeper};
 use machine::class::{Class, Expect};
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::{Input, Settings};
@@ -306,7 +306,7 @@ impl Manager {
 /// A number that two states share if they are the same.
 fn digest(state: &State) -> u32 {
     // A state that cannot be encoded could not be journaled either.
-    codec::digest(state).unwrap_or(0)
+    record::digest(state).unwrap_or(0)
 }
 
 /// What a turn asks of the manager's own loop.
@@ -361,12 +361,13 @@ impl World for Acting<'_> {
         let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
         let is_errand = spawn.kind == ProcessKind::Main
             && self.memory.state.class(&spawn.class).is_some_and(|record| record.definition.task);
-        let mut environment = Vec::new();
+        let mut environment = Environment::default();
+        // Neither of the two has a NUL in it.
         if spawn.expect == Expect::Notify {
-            environment.push(b"NOTIFY_SOCKET=/run/notify".to_vec());
+            let _ = environment.push(b"NOTIFY_SOCKET=/run/notify");
         }
         if is_errand {
-            environment.push(ERRAND.into());
+            let _ = environment.push(ERRAND.as_bytes());
         }
         let request = SpawnRequest {
             ticket,

@@ -82,6 +82,8 @@ pub struct Recovery {
     pub findings: Vec<String>,
     /// Whether the past is lost and was rebuilt from the roll call.
     pub is_rebuilt: bool,
+    /// Whether the journal still holds what was not believed, so that nothing may be appended before the next checkpoint.
+    pub needs_checkpoint: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -99,6 +101,7 @@ impl Default for Recovery {
             sequence: 0,
             findings: Vec::new(),
             is_rebuilt: false,
+            needs_checkpoint: false,
             took: Duration::ZERO,
         }
     }
@@ -335,7 +338,11 @@ fn replay<S: Storage>(
     if failed_starts >= SUSPECT_ALL_AFTER {
         recovery.reach(Rung::Suspicion);
         recovery.findings.push(format!("{failed_starts} managers have failed on this journal; it is not believed"));
-        set_aside(log, frames.first().map_or(0, |frame| frame.sequence), recovery);
+        // The checkpoint before the frames stays where it is, and is believed no more either.
+        recovery.needs_checkpoint = true;
+        if let Some(first) = frames.first() {
+            set_aside(log, first.sequence, recovery);
+        }
         return None;
     }
     if failed_starts >= SUSPECT_FRAMES_AFTER {
@@ -350,19 +357,20 @@ fn replay<S: Storage>(
             set_aside(log, first.sequence, recovery);
         }
     }
+    let has_checkpoint = recovered.checkpoint.is_some();
     let mut state = match recovered.checkpoint {
         None => State::default(),
         Some(checkpoint) => match record::decode_state(&checkpoint.state) {
             Ok(state) => state,
             Err(error) => {
+                recovery.needs_checkpoint = true;
                 recovery.findings.push(format!("checkpoint {}: {error}", checkpoint.sequence));
                 return None;
             }
         },
     };
     replay_frames(&mut state, &frames, log, recovery);
-    let has_past = recovery.frames > 0 || state.has_booted();
-    has_past.then_some(state)
+    (has_checkpoint || recovery.frames > 0).then_some(state)
 }
 
 fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<S>, recovery: &mut Recovery) {
@@ -397,7 +405,10 @@ fn set_aside<S: Storage>(log: &mut Log<S>, sequence: u64, recovery: &mut Recover
                 .findings
                 .push(format!("{count} frames from {sequence} on were set aside in {}", journal::QUARANTINE));
         }
-        Err(error) => recovery.findings.push(format!("frames from {sequence} on cannot be set aside: {error}")),
+        Err(error) => {
+            recovery.needs_checkpoint = true;
+            recovery.findings.push(format!("frames from {sequence} on cannot be set aside: {error}"));
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Memory<S: Storage> {
     pub state: State,
     /// The journal; none if there can be none, and init goes on without.
     pub journal: Option<Log<S>>,
-    /// Whether the last turn could not be journaled.
+    /// Whether the journal does not say what the state is: a turn is missing from it, or something is too much.
     is_degraded: bool,
     /// For assembling frames; nothing in it outlives a turn.
     frame: Vec<u8>,
@@ -34,7 +34,8 @@ impl<S: Storage> Memory<S> {
     #[must_use]
     pub fn of(resumed: Resumed<S>) -> (Self, Recovery) {
         let Resumed { state, journal, recovery } = resumed;
-        (Self { state, journal, is_degraded: false, frame: Vec::new() }, recovery)
+        let is_degraded = recovery.needs_checkpoint;
+        (Self { state, journal, is_degraded, frame: Vec::new() }, recovery)
     }
 
     /// Goes on with another journal, which has the state.
@@ -244,7 +245,12 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     let Memory { state, journal: Some(journal), is_degraded, frame } = memory else { return };
     frame.clear();
     let encoded = record::encode_turn(stamp, origin, changes, frame).map_err(|error| error.to_string());
-    let mut appended = encoded.and_then(|()| journal.append(frame).map(drop).map_err(|error| error.to_string()));
+    let mut appended = match encoded {
+        // Behind a hole, or behind what was not believed, a frame would make a wrong state.
+        Ok(()) if *is_degraded => Err("a checkpoint is needed".into()),
+        Ok(()) => journal.append(frame).map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
     let mut complaint = None;
     if appended.is_err() || journal.wants_checkpoint() {
         // The state is that after these changes, so a checkpoint stands for the frame, too.

@@ -8,7 +8,7 @@ use std::process::Command;
 use testkit::{programs, source_root};
 
 /// Programs that say with `--help` what they take.
-const PROGRAMS: [&str; 9] = [
+const PROGRAMS: [&str; 10] = [
     "init",
     "telinit",
     "runlevel",
@@ -17,6 +17,7 @@ const PROGRAMS: [&str; 9] = [
     "init-checkconf",
     "upstart-event-bridge",
     "upstart-file-bridge",
+    "stayup-crashlab",
     "initctl",
 ];
 

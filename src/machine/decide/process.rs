@@ -23,7 +23,11 @@ const SECOND_FORK_PATIENCE_MS: u64 = 2_000;
 
 impl Turn<'_> {
     pub(super) fn process_spawned(&mut self, ticket: u64, pid: i32, start_time_ticks: u64) {
-        let Some((number, instance, process)) = self.state.process(ticket) else { return };
+        let Some((number, instance, process)) = self.state.process(ticket) else {
+            // It was being started while the keeper called the roll, and the journal that knew it is lost.
+            self.commit(Change::StrayNoted { ticket, pid, label: String::new() });
+            return;
+        };
         if process.pid == 0 {
             let (title, is_main) = (instance.title(), process.kind == ProcessKind::Main);
             let is_stopped = is_main && self.state.class(&instance.class).is_some_and(|found| found.definition.debug);

@@ -91,6 +91,12 @@ impl Turn<'_> {
             }
             RollCallCondition::Exited(cause) => {
                 self.process_spawned(ticket, entry.pid, entry.start_time_ticks);
+                // It had forked before it ended: what is told of its end names the process that has ended.
+                let awaits = self.state.process(ticket).filter(|(_, _, process)| process.pid != entry.pid);
+                if let Some(awaits) = awaits.map(|(_, _, process)| process.awaits) {
+                    let (pid, start_time_ticks) = (entry.pid, entry.start_time_ticks);
+                    self.commit(Change::ProcessForked { ticket, pid, start_time_ticks, awaits });
+                }
                 self.process_ended(ticket, *cause);
             }
             RollCallCondition::Failed(reason) => self.process_failed_to_spawn(ticket, reason),

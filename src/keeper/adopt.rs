@@ -177,18 +177,22 @@ fn status_of(pidfd: &OwnedFd, pid: i32, started: u64) -> Option<ExitStatus> {
     if is_alive(pidfd.as_fd()) {
         return None;
     }
-    let mut info = Info { mask: INFO_EXIT, ..Info::default() };
-    // SAFETY: the kernel writes as much as the number of the request says: the size of Info.
-    let answer = Errno::result(unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, &raw mut info) });
-    if answer.is_ok() && info.mask & INFO_EXIT != 0 {
-        return Some(of_wait_status(info.exit_code));
+    // Twice: it may be reaped between the two looks, and then the first one has the answer.
+    for _ in 0..2 {
+        let mut info = Info { mask: INFO_EXIT, ..Info::default() };
+        // SAFETY: the kernel writes as much as the number of the request says: the size of Info.
+        let answer = Errno::result(unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, &raw mut info) });
+        if answer.is_ok() && info.mask & INFO_EXIT != 0 {
+            return Some(of_wait_status(info.exit_code));
+        }
+        match proc::zombie_status(pid, started) {
+            Some(Some(status)) => return Some(of_wait_status(status)),
+            // Somebody will reap it.
+            Some(None) if answer.is_ok() => return None,
+            _ => {}
+        }
     }
-    match proc::zombie_status(pid, started) {
-        Some(Some(status)) => Some(of_wait_status(status)),
-        // Somebody will reap it.
-        Some(None) if answer.is_ok() => None,
-        _ => Some(ExitStatus::Unknown),
-    }
+    Some(ExitStatus::Unknown)
 }
 
 fn is_alive(pidfd: BorrowedFd<'_>) -> bool {

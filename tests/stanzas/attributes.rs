@@ -1,7 +1,7 @@
 //! What a process is given: limits, priorities, masks, directories, users, consoles.
 
 use crate::rig::{await_log, await_printed, is_root, proc, process, start, status, stop};
-use testkit::Setup;
+use testkit::{Setup, until};
 
 /// Resources as job files and as /proc/PID/limits call them, with values below any usual hard limit.
 const LIMITS: [(&str, &str, &str); 14] = [
@@ -168,5 +168,5 @@ fn usage_is_told_and_variables_are_imported() {
     assert_eq!(world.initctl(&["usage", "told"]).out, "Usage: job WHO=name");
     assert_eq!(world.initctl(&["start", "told", "WHO=me"]).status, 0);
     await_log(&world, "told", "me\n");
-    assert_eq!(process(&world, "told").state, 'S');
+    until("it sleeps", || process(&world, "told").state == 'S');
 }

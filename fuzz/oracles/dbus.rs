@@ -304,7 +304,7 @@ impl Server {
                 }
                 Effect::Announce(number, announcement) => {
                     last = number;
-                    if !matches!(announcement, Announcement::Log(..)) {
+                    if !matches!(*announcement, Announcement::Log(..)) {
                         self.dbus.announce(number, &announcement);
                     }
                 }

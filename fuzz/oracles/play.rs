@@ -136,7 +136,7 @@ impl Play {
 fn check_life(world: &World) {
     let mut answers: BTreeMap<&Caller, usize> = BTreeMap::new();
     for announcement in world.told.values() {
-        if let Announcement::Reply(caller, _) = announcement {
+        if let Announcement::Reply(caller, _) = announcement.as_ref() {
             *answers.entry(caller).or_default() += 1;
         }
     }

@@ -33,7 +33,7 @@ pub fn line(instance: &Instance) -> String {
         .map(|process| (process.kind.name().to_owned(), process.pid))
         .collect();
     let shown = InstanceState {
-        name: instance.name.clone(),
+        name: instance.name.as_ref().into(),
         goal: instance.goal.name().to_owned(),
         state: instance.state.name().to_owned(),
         processes,

@@ -184,7 +184,10 @@ impl Names {
             | Change::StopMatched { event, .. }
             | Change::Blocked { event, .. }
             | Change::EventAttached { event, .. } => self.event(*event),
-            Change::Announced(machine::effect::Announcement::EventEmitted(name, _)) => Some(name),
+            Change::Announced(announcement) => match announcement.as_ref() {
+                machine::effect::Announcement::EventEmitted(name, _) => Some(name),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -64,7 +64,7 @@ pub fn why(past: &Past, job: &str, instance: Option<&str>, clock: &Clock) -> Res
         apply(&mut state, &turn, &mut effects);
     }
     let mut wanted: Vec<JobName> = causes.turnings.keys().filter(|name| &*name.class == job).cloned().collect();
-    let present = state.instances().filter(|found| found.class == job);
+    let present = state.instances().filter(|found| &*found.class == job);
     wanted.extend(present.map(|found| JobName::new(&found.class, &found.name)));
     wanted.sort();
     wanted.dedup();

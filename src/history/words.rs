@@ -194,6 +194,7 @@ pub fn signal(number: i32) -> String {
     signals::name(number).map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
 }
 
-fn variables(table: &[String]) -> String {
-    if table.is_empty() { "no variables".into() } else { table.join(" ") }
+fn variables(table: &[impl AsRef<str>]) -> String {
+    let entries: Vec<&str> = table.iter().map(AsRef::as_ref).collect();
+    if entries.is_empty() { "no variables".into() } else { entries.join(" ") }
 }

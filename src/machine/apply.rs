@@ -315,8 +315,8 @@ impl State {
 
     fn destroy(&mut self, number: u64) {
         let Some(gone) = self.instances.remove(&number) else { return };
-        if let Some(record) = self.classes.get_mut(&gone.class) {
-            record.instances.remove(&gone.name);
+        if let Some(record) = self.classes.get_mut(&*gone.class) {
+            record.instances.remove(&*gone.name);
             self.index.remove_instance(number, &record.definition);
         }
         if let Some(deadline) = gone.deadline_ms {

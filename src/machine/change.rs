@@ -5,11 +5,13 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
 use crate::effect::{Announcement, Caller, Priority};
+use crate::environ::Table;
 use crate::input::Settings;
 use crate::job::{Failure, Goal, JobState, ProcessKind, Wait};
 
@@ -47,12 +49,12 @@ pub enum Change {
     },
     /// The global table.
     EnvironmentSet {
-        table: Vec<String>,
+        table: Table,
     },
     /// The table of one instance.
     InstanceEnvironmentSet {
         instance: u64,
-        table: Vec<String>,
+        table: Table,
     },
     LogPrioritySet(Priority),
     /// This is the last call that was taken from its connection.
@@ -126,7 +128,7 @@ pub enum Change {
     /// The instance takes over what it was given, and its environment is this.
     Begun {
         instance: u64,
-        environment: Vec<String>,
+        environment: Table,
     },
     /// The instance waits for this event.
     Blocked {
@@ -196,7 +198,7 @@ pub enum Change {
         request: u64,
     },
     /// Somebody is to be told.
-    Announced(Announcement),
+    Announced(Arc<Announcement>),
     /// The session is ending; its deadline for what does not end by itself.
     SessionEnding {
         deadline_ms: u64,

@@ -125,7 +125,7 @@ impl Pattern {
     /// Whether an event's environment has what the pattern asks for. `$VAR` in the pattern is taken from `variables`; a
     /// pattern with an unknown variable matches nothing.
     #[must_use]
-    pub fn accepts(&self, environment: &[String], variables: &[String]) -> bool {
+    pub fn accepts(&self, environment: &[String], variables: &[impl AsRef<str>]) -> bool {
         self.matches.iter().enumerate().all(|(position, wanted)| {
             let value = match &wanted.key {
                 Some(key) => environ::get(environment, key),

@@ -7,6 +7,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use serde::{Deserialize, Serialize};
@@ -48,7 +49,7 @@ pub enum Effect {
     /// Have the keeper close a descriptor held under this name.
     Release(String),
     /// Tell somebody; the number is the one to give back in [`crate::change::Change::Performed`].
-    Announce(u64, Announcement),
+    Announce(u64, Arc<Announcement>),
     /// Have the keeper execute itself anew; nothing further is to be performed by this manager.
     Reexecute,
     /// The session is over: have the keeper exit with this status.
@@ -71,15 +72,15 @@ pub enum Announcement {
     /// D-Bus signal JobRemoved, of a class.
     JobRemoved(String),
     /// D-Bus signal InstanceAdded: class and instance.
-    InstanceAdded(String, String),
+    InstanceAdded(Arc<str>, Arc<str>),
     /// D-Bus signal InstanceRemoved: class and instance.
-    InstanceRemoved(String, String),
+    InstanceRemoved(Arc<str>, Arc<str>),
     /// D-Bus signal GoalChanged: class, instance, goal.
-    GoalChanged(String, String, Goal),
+    GoalChanged(Arc<str>, Arc<str>, Goal),
     /// D-Bus signal StateChanged: class, instance, state.
-    StateChanged(String, String, JobState),
+    StateChanged(Arc<str>, Arc<str>, JobState),
     /// D-Bus signal Failed: class, instance, status.
-    Failed(String, String, i32),
+    Failed(Arc<str>, Arc<str>, i32),
     /// D-Bus signal Restarted, and `stayup.Init1.Recovered`, with the new restart generation.
     Restarted(u64),
     /// A line for the log.
@@ -128,7 +129,7 @@ pub enum Answer {
     /// No value.
     Done,
     /// The path of an instance: class and instance name.
-    Instance(String, String),
+    Instance(Arc<str>, Arc<str>),
     /// An error.
     Error(CallError),
 }

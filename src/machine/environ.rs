@@ -2,10 +2,13 @@
 //!
 //! A table keeps the place of a variable's first appearance and its latest value, as a process sees it.
 
-use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+
+/// A table as instances have it. Most of its entries are the same in all of them, so they are shared.
+pub type Table = Vec<Arc<str>>;
 
 /// Splits `KEY=VALUE`; a string without `=` is a key alone.
 #[must_use]
@@ -16,32 +19,43 @@ pub fn split(entry: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// What follows `key=` in an entry of that key.
+fn value_of<'a>(entry: &'a str, key: &str) -> Option<&'a str> {
+    entry.strip_prefix(key)?.strip_prefix('=').filter(|_| !key.contains('='))
+}
+
 /// The value of a variable.
 #[must_use]
-pub fn get<'a>(table: &'a [String], key: &str) -> Option<&'a str> {
-    table.iter().find_map(|entry| match split(entry) {
-        (found, Some(value)) if found == key => Some(value),
-        _ => None,
-    })
+pub fn get<'a, T: AsRef<str>>(table: &'a [T], key: &str) -> Option<&'a str> {
+    table.iter().find_map(|entry| value_of(entry.as_ref(), key))
 }
 
 /// Puts `KEY=VALUE` in, in place of an older value if there is one.
-pub fn set(table: &mut Vec<String>, entry: &str) {
+pub fn set<T: AsRef<str> + for<'a> From<&'a str>>(table: &mut Vec<T>, entry: &str) {
     let key = split(entry).0;
-    match table.iter_mut().find(|have| split(have).0 == key) {
+    match table.iter_mut().find(|have| is_of(have.as_ref(), key)) {
         Some(have) => *have = entry.into(),
         None => table.push(entry.into()),
     }
 }
 
+/// Whether an entry is the variable of this key, with a value or without.
+fn is_of(entry: &str, key: &str) -> bool {
+    entry.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+}
+
 /// As [`set`], for `key` and `value` apart.
-pub fn put(table: &mut Vec<String>, key: &str, value: &str) {
-    set(table, &format!("{key}={value}"));
+pub fn put<T: AsRef<str> + for<'a> From<&'a str>>(table: &mut Vec<T>, key: &str, value: &str) {
+    set(table, &[key, "=", value].concat());
 }
 
 /// All of `entries` in order. A key alone takes its value from `origin`, or is left out if it has none there.
-pub fn extend(table: &mut Vec<String>, entries: &[String], origin: &[String]) {
-    for entry in entries {
+pub fn extend<T, E>(table: &mut Vec<T>, entries: &[E], origin: &[String])
+where
+    T: AsRef<str> + for<'a> From<&'a str>,
+    E: AsRef<str>,
+{
+    for entry in entries.iter().map(AsRef::as_ref) {
         match split(entry) {
             (_, Some(_)) => set(table, entry),
             (key, None) => {
@@ -54,8 +68,8 @@ pub fn extend(table: &mut Vec<String>, entries: &[String], origin: &[String]) {
 }
 
 /// Takes a variable out.
-pub fn unset(table: &mut Vec<String>, key: &str) {
-    table.retain(|entry| split(entry).0 != key);
+pub fn unset<T: AsRef<str>>(table: &mut Vec<T>, key: &str) {
+    table.retain(|entry| key.contains('=') || !is_of(entry.as_ref(), key));
 }
 
 /// Whether every string is `KEY=VALUE` with a key that is not empty.
@@ -93,7 +107,7 @@ impl fmt::Display for ExpandError {
 ///
 /// # Errors
 /// When a variable has no value, or the braces are malformed.
-pub fn expand(text: &str, table: &[String]) -> Result<String, ExpandError> {
+pub fn expand(text: &str, table: &[impl AsRef<str>]) -> Result<String, ExpandError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -107,7 +121,7 @@ pub fn expand(text: &str, table: &[String]) -> Result<String, ExpandError> {
 }
 
 /// Expands what follows a `$`; returns the value and the text after it.
-fn expand_one<'a>(text: &'a str, table: &[String]) -> Result<(String, &'a str), ExpandError> {
+fn expand_one<'a>(text: &'a str, table: &[impl AsRef<str>]) -> Result<(String, &'a str), ExpandError> {
     if let Some(inner) = text.strip_prefix('{') {
         let end = closing_brace(inner).ok_or(ExpandError::ExpectedBrace)?;
         return Ok((braces(&inner[..end], table)?, &inner[end + 1..]));
@@ -136,7 +150,7 @@ fn closing_brace(text: &str) -> Option<usize> {
 }
 
 /// Expands what stands between `${` and `}`.
-fn braces(inner: &str, table: &[String]) -> Result<String, ExpandError> {
+fn braces(inner: &str, table: &[impl AsRef<str>]) -> Result<String, ExpandError> {
     let end = name_length(inner);
     let (name, operation) = inner.split_at(end);
     if name.is_empty() {
@@ -200,8 +214,10 @@ mod tests {
     fn a_later_value_keeps_the_place() {
         let mut have = table();
         set(&mut have, "A=2");
-        extend(&mut have, &["B".into(), "C".into()], &["B=from init".into()]);
+        extend(&mut have, &["B", "C"], &["B=from init".into()]);
         assert_eq!(have, ["A=2", "EMPTY=", "DEV=sda", "B=from init"]);
+        unset(&mut have, "DEV=sda");
+        assert_eq!(get(&have, "DEV"), Some("sda"), "not a key");
         unset(&mut have, "EMPTY");
         assert_eq!(get(&have, "EMPTY"), None);
     }

@@ -28,7 +28,7 @@ impl Index {
             index.add_class(&record.definition);
         }
         for (number, instance) in instances {
-            if let Some(record) = classes.get(&instance.class) {
+            if let Some(record) = classes.get(&*instance.class) {
                 index.add_instance(*number, &record.definition);
             }
             index.tickets.extend(instance.processes.iter().map(|process| (process.ticket, *number)));

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::class::{Class, ConsoleKind};
 use crate::effect::{Caller, Priority};
+use crate::environ::Table;
 use crate::job::Cause;
 
 /// One input. Time comes beside it, see [`crate::turn`].
@@ -120,7 +121,7 @@ pub struct Settings {
     /// Init's own environment, where `env KEY` takes its values.
     pub origin: Vec<String>,
     /// What the global table begins with.
-    pub base: Vec<String>,
+    pub base: Table,
     /// Address of the private socket, for `UPSTART_SESSION`; none for the system.
     pub session_address: Option<String>,
     /// Whether the kernel has AppArmor; without it, its stanzas mean nothing.

@@ -43,11 +43,13 @@
 //! events that wait are told. Failures of post-start and pre-stop are only reported.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Progress;
 use crate::effect::Caller;
+use crate::environ::Table;
 
 /// Where an instance is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -221,9 +223,9 @@ impl ProcessKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Name of its class.
-    pub class: String,
+    pub class: Arc<str>,
     /// Its name within the class; empty for a job with a single instance.
-    pub name: String,
+    pub name: Arc<str>,
     /// Where it is to go.
     pub goal: Goal,
     /// Where it is.
@@ -233,7 +235,7 @@ pub struct Instance {
     /// What will be `given` when it starts the next time; none to start as before.
     pub next_given: Option<Vec<String>>,
     /// The environment of its processes, but for what the process kind adds.
-    pub environment: Vec<String>,
+    pub environment: Table,
     /// What stopped it gave these variables.
     pub stop_environment: Vec<String>,
     /// How far its `stop on` is fulfilled.
@@ -327,6 +329,6 @@ impl Instance {
     /// The job's name for people: `job` or `job (instance)`.
     #[must_use]
     pub fn title(&self) -> String {
-        if self.name.is_empty() { self.class.clone() } else { alloc::format!("{} ({})", self.class, self.name) }
+        if self.name.is_empty() { self.class.as_ref().into() } else { alloc::format!("{} ({})", self.class, self.name) }
     }
 }

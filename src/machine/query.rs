@@ -1,10 +1,10 @@
 //! Questions that change nothing: what D-Bus methods and properties that only read are answered with.
 
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use alloc::sync::Arc;
 
 use crate::effect::CallError;
-use crate::environ;
+use crate::environ::{self, Table};
 use crate::job::Instance;
 use crate::state::State;
 
@@ -17,7 +17,7 @@ pub fn instance_by_environment<'a>(state: &'a State, class: &str, given: &[Strin
     if !environ::is_valid(given) {
         return Err(CallError::MalformedEnvironment);
     }
-    let mut table: Vec<String> = state.environment().to_vec();
+    let mut table: Table = state.environment().to_vec();
     environ::extend(&mut table, &record.definition.env, &state.settings().origin);
     environ::extend(&mut table, given, &[]);
     let name = environ::expand(&record.definition.instance, &table)
@@ -39,7 +39,7 @@ pub fn instance_for_environment(state: &State, class: &str, name: &str) -> Resul
 ///
 /// # Errors
 /// When the class or the instance is unknown.
-pub fn table<'a>(state: &'a State, job: Option<(&str, &str)>) -> Result<&'a [String], CallError> {
+pub fn table<'a>(state: &'a State, job: Option<(&str, &str)>) -> Result<&'a [Arc<str>], CallError> {
     match job {
         None => Ok(state.environment()),
         Some((class, name)) => {

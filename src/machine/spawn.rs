@@ -10,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::class::{Attributes, Class, Command, ConsoleKind, Expect};
-use crate::environ;
+use crate::environ::{self, Table};
 use crate::input::Settings;
 use crate::job::{Instance, ProcessKind};
 use crate::state::State;
@@ -31,7 +31,7 @@ pub struct Spawn {
     /// What to execute.
     pub program: Program,
     /// `KEY=VALUE`, complete but for `UPSTART_FDS` and `NOTIFY_SOCKET`.
-    pub environment: Vec<String>,
+    pub environment: Table,
     /// Limits, users, directories and so on.
     pub attributes: Attributes,
     /// Where its output goes.
@@ -79,8 +79,8 @@ pub fn describe(state: &State, ticket: u64) -> Option<Spawn> {
     Some(Spawn {
         ticket,
         label: label(kind, &instance.class, &instance.name),
-        class: instance.class.clone(),
-        instance: instance.name.clone(),
+        class: instance.class.as_ref().into(),
+        instance: instance.name.as_ref().into(),
         kind,
         program: if kind == ProcessKind::Security {
             // Nothing to do any longer, for a manager that was told other things than the one that asked for it.
@@ -154,7 +154,7 @@ pub(crate) fn preparation(class: &Class, settings: &Settings) -> Option<Program>
     Some(Program::Words(words.into_iter().map(ToOwned::to_owned).collect()))
 }
 
-fn environment(state: &State, instance: &Instance, kind: ProcessKind) -> Vec<String> {
+fn environment(state: &State, instance: &Instance, kind: ProcessKind) -> Table {
     let mut table = instance.environment.clone();
     if matches!(kind, ProcessKind::PreStop | ProcessKind::PostStop) {
         environ::extend(&mut table, &instance.stop_environment, &[]);

@@ -5,12 +5,14 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::class::Class;
 use crate::condition::Progress;
 use crate::effect::{Announcement, Caller, Priority};
+use crate::environ::Table;
 use crate::event::Event;
 use crate::index::Index;
 use crate::input::Settings;
@@ -25,7 +27,7 @@ pub struct State {
     pub(crate) has_booted: bool,
     pub(crate) generation: u64,
     /// The global table (`initctl set-env`).
-    pub(crate) environment: Vec<String>,
+    pub(crate) environment: Table,
     pub(crate) log_priority: Priority,
     pub(crate) classes: BTreeMap<String, ClassRecord>,
     pub(crate) instances: BTreeMap<u64, Instance>,
@@ -34,7 +36,7 @@ pub struct State {
     pub(crate) connections: BTreeMap<u64, Caller>,
     pub(crate) last_connection: u64,
     /// Announcements that may not be out yet.
-    pub(crate) outbox: VecDeque<(u64, Announcement)>,
+    pub(crate) outbox: VecDeque<(u64, Arc<Announcement>)>,
     pub(crate) next_announcement: u64,
     /// Work that the next steps do, in order.
     pub(crate) agenda: VecDeque<Task>,
@@ -192,7 +194,7 @@ impl State {
 
     /// The global environment table.
     #[must_use]
-    pub fn environment(&self) -> &[String] {
+    pub fn environment(&self) -> &[Arc<str>] {
         &self.environment
     }
 

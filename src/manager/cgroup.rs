@@ -20,7 +20,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use machine::class::Cgroup;
-use machine::environ;
+use machine::environ::{self, Table};
 use machine::job::ProcessKind;
 use machine::parse::bytes_of;
 use machine::spawn::Spawn;
@@ -228,7 +228,7 @@ fn own_name(spawn: &Spawn) -> String {
 }
 
 /// The variables that names and values may refer to.
-fn table_of(spawn: &Spawn) -> Vec<String> {
+fn table_of(spawn: &Spawn) -> Table {
     let mut table = spawn.environment.clone();
     environ::put(&mut table, NAME, &own_name(spawn));
     table

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use keeper::place;
+use machine::environ::Table;
 use machine::input::Settings;
 use nix::unistd::{Uid, getppid};
 
@@ -85,12 +86,12 @@ impl Scope {
             .map(|(key, value)| format!("{}={}", key.to_string_lossy(), value.to_string_lossy()))
             .filter(|entry| !entry.starts_with("UPSTART_") && !entry.starts_with("NOTIFY_SOCKET="))
             .collect();
-        let mut base: Vec<String> = Vec::new();
+        let mut base = Table::new();
         if !self.is_session || options.no_inherit_env {
             base.push("PATH=/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin".into());
             base.push("TERM=linux".into());
         } else {
-            base.clone_from(&origin);
+            base.extend(origin.iter().map(|entry| entry.as_str().into()));
         }
         Settings {
             is_session: self.is_session,

@@ -206,7 +206,7 @@ mod tests {
         for count in [1, 5_000, 60_000, 1_000_000] {
             let changes = vec![Change::TaskTaken; count];
             let numbers = vec![Change::NumberSeen { number: 1 }; count];
-            let empty = vec![Change::EnvironmentSet { table: vec![String::new(); count] }];
+            let empty = vec![Change::EnvironmentSet { table: vec!["".into(); count] }];
             for changes in [changes, numbers, empty] {
                 let mut bytes = Vec::new();
                 encode_turn(Stamp::default(), &Origin::Tick, &changes, &mut bytes).unwrap();

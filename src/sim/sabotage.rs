@@ -56,7 +56,7 @@ impl Sabotage {
     pub(crate) fn applies_live_only(&mut self, state: &mut State) {
         self.turns += 1;
         if self.kind == Kind::ApplyLiveOnly && self.turns.is_multiple_of(50) {
-            let table = vec![format!("SABOTAGE={}", self.turns)];
+            let table = vec![format!("SABOTAGE={}", self.turns).into()];
             state.apply(&Change::EnvironmentSet { table }, &mut Vec::new());
         }
     }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Turn;
 use crate::change::Change;
 use crate::effect::{Announcement, Answer, CallError, Caller, Priority};
-use crate::environ;
+use crate::environ::{self, Table};
 use crate::input::Call;
 use crate::job::{Goal, ProcessKind, Wait};
 use crate::state::Pending;
@@ -78,7 +78,7 @@ impl Turn<'_> {
         }
         let number = self.instance_to_start(class, &name);
         let answer = self.start(caller, number, Some(environment), wait.then_some(Wait::Start))?;
-        Ok(answer.map(|_| Answer::Instance(class.into(), name)))
+        Ok(answer.map(|_| Answer::Instance(class.into(), name.into())))
     }
 
     fn call_stop(&mut self, caller: &Caller, class: &str, environment: Vec<String>, wait: bool) -> Replied {
@@ -91,7 +91,7 @@ impl Turn<'_> {
         let name = self.name_for_call(class, &environment)?;
         let number = self.known(class, &name)?;
         let answer = self.restart(caller, number, Some(environment), wait.then_some(Wait::Restart))?;
-        Ok(answer.map(|_| Answer::Instance(class.into(), name)))
+        Ok(answer.map(|_| Answer::Instance(class.into(), name.into())))
     }
 
     /// The name of the instance that a caller means.
@@ -178,7 +178,7 @@ impl Turn<'_> {
     }
 
     /// Changes the table of one instance; or the global one, and with it those of all instances.
-    fn change_tables(&mut self, job: Option<(String, String)>, change: impl Fn(&mut Vec<String>)) -> Replied {
+    fn change_tables(&mut self, job: Option<(String, String)>, change: impl Fn(&mut Table)) -> Replied {
         if !self.state.settings.is_session {
             return Err(CallError::EnvironmentOfSystem);
         }
@@ -195,7 +195,7 @@ impl Turn<'_> {
         Ok(Some(Answer::Done))
     }
 
-    fn change_table(&mut self, instance: u64, change: &impl Fn(&mut Vec<String>)) {
+    fn change_table(&mut self, instance: u64, change: &impl Fn(&mut Table)) {
         let Some(found) = self.state.instances.get(&instance) else { return };
         let mut table = found.environment.clone();
         change(&mut table);
@@ -231,7 +231,7 @@ impl Turn<'_> {
 type Replied = Result<Option<Answer>, CallError>;
 
 /// What set-env does to a table. An entry without `=` takes nothing away and adds an empty value only if it is new.
-fn set_entries(table: &mut Vec<String>, entries: &[String], replace: bool) {
+fn set_entries(table: &mut Table, entries: &[String], replace: bool) {
     for entry in entries {
         let (key, value) = environ::split(entry);
         if key.is_empty() || (!replace && environ::get(table, key).is_some()) {

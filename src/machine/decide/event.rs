@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::Turn;
 use crate::change::Change;
 use crate::effect::{Announcement, Answer, CallError, Caller, Priority};
-use crate::environ;
+use crate::environ::{self, Table};
 use crate::job::Goal;
 use crate::state::Pending;
 
@@ -49,7 +49,7 @@ impl Turn<'_> {
         self.log(Priority::Info, || format!("Handling {name} event"));
         let mut stops: Vec<(String, u64)> = Vec::new();
         for number in self.state.index.stop.get(&name).into_iter().flatten() {
-            stops.extend(self.state.instances.get(number).map(|instance| (instance.class.clone(), *number)));
+            stops.extend(self.state.instances.get(number).map(|instance| (instance.class.as_ref().into(), *number)));
         }
         stops.sort();
         let starts: BTreeSet<String> = self.state.index.start.get(&name).cloned().unwrap_or_default();
@@ -67,7 +67,7 @@ impl Turn<'_> {
 
     fn match_stop(&mut self, number: u64, event: u64) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let Some(condition) = &record.definition.stop_on else { return };
         let Some(happened) = self.state.events.get(&event) else { return };
         let hits: Vec<usize> = condition
@@ -91,7 +91,7 @@ impl Turn<'_> {
     /// Stops an instance if its `stop on` has come true.
     fn try_stop(&mut self, number: u64) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let Some(condition) = &record.definition.stop_on else { return };
         let Some(events) = condition.fulfilled_by(&instance.stop_on) else { return };
         let gathered = self.gather(events);
@@ -115,7 +115,7 @@ impl Turn<'_> {
         if record.pending == Some(Pending::Removal) {
             return;
         }
-        let mut variables = Vec::new();
+        let mut variables = Table::new();
         environ::extend(&mut variables, &record.definition.env, &self.state.settings.origin);
         let hits: Vec<usize> = condition
             .patterns()

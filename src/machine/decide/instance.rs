@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::Turn;
 use crate::change::Change;
 use crate::effect::{Announcement, Answer, CallError, Priority};
-use crate::environ::{self, ExpandError};
+use crate::environ::{self, ExpandError, Table};
 use crate::job::{Cause, Failure, Goal, Instance, JobState, ProcessKind, Wait};
 use crate::signals;
 use crate::spawn;
@@ -24,7 +24,7 @@ impl Turn<'_> {
     }
 
     /// The environment of a class that is given these variables: global table, `env` stanzas, what is given.
-    fn table_for(&self, class: &str, given: &[String]) -> Vec<String> {
+    fn table_for(&self, class: &str, given: &[String]) -> Table {
         let mut table = self.state.environment.clone();
         if let Some(record) = self.state.classes.get(class) {
             environ::extend(&mut table, &record.definition.env, &self.state.settings.origin);
@@ -34,12 +34,12 @@ impl Turn<'_> {
     }
 
     /// The environment of a class that is given nothing.
-    pub(super) fn environment_of_class(&self, class: &str) -> Vec<String> {
+    pub(super) fn environment_of_class(&self, class: &str) -> Table {
         self.table_for(class, &[])
     }
 
     /// The environment an instance began with.
-    pub(super) fn environment_of_instance(&self, number: u64) -> Vec<String> {
+    pub(super) fn environment_of_instance(&self, number: u64) -> Table {
         self.state.instances.get(&number).map_or_else(Vec::new, |found| self.table_for(&found.class, &found.given))
     }
 
@@ -58,12 +58,22 @@ impl Turn<'_> {
     pub(super) fn change_goal(&mut self, number: u64, goal: Goal) {
         let Some(instance) = self.state.instances.get(&number).filter(|instance| instance.goal != goal) else { return };
         let (old, state) = (instance.goal, instance.state);
-        let (class, name, title) = (instance.class.clone(), instance.name.clone(), instance.title());
+        let (class, name) = (instance.class.clone(), instance.name.clone());
         self.commit(Change::GoalChanged { instance: number, goal });
-        self.log(Priority::Info, || format!("{title} goal changed from {} to {}", old.name(), goal.name()));
+        self.log_of(number, || format!("goal changed from {} to {}", old.name(), goal.name()));
         self.announce(Announcement::GoalChanged(class, name, goal));
         if matches!(state, JobState::Waiting | JobState::Running | JobState::Spawned) {
             self.advance(number);
+        }
+    }
+
+    /// A log line about an instance, if such lines are logged.
+    fn log_of(&mut self, number: u64, text: impl FnOnce() -> String) {
+        if Priority::Info >= self.state.log_priority
+            && let Some(instance) = self.state.instances.get(&number)
+        {
+            let line = format!("{} {}", instance.title(), text());
+            self.announce(Announcement::Log(Priority::Info, line));
         }
     }
 
@@ -77,7 +87,7 @@ impl Turn<'_> {
     /// The state to go to now; none if the instance must wait (or is gone).
     fn next_state(&self, number: u64) -> Option<JobState> {
         let instance = self.state.instances.get(&number)?;
-        let class = &self.state.classes.get(&instance.class)?.definition;
+        let class = &self.state.classes.get(&*instance.class)?.definition;
         let state = instance.state;
         let may_leave = match state {
             JobState::Waiting => instance.goal != Goal::Stop,
@@ -100,13 +110,13 @@ impl Turn<'_> {
     /// Enters a state and does what belongs to it.
     fn enter(&mut self, number: u64, state: JobState) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let (old, title) = (instance.state, instance.title());
+        let old = instance.state;
         let (class, name) = (instance.class.clone(), instance.name.clone());
         if instance.deadline_ms.is_some() {
             self.commit(Change::DeadlineSet { instance: number, deadline_ms: None });
         }
         self.commit(Change::StateChanged { instance: number, state });
-        self.log(Priority::Info, || format!("{title} state changed from {} to {}", old.name(), state.name()));
+        self.log_of(number, || format!("state changed from {} to {}", old.name(), state.name()));
         self.announce(Announcement::StateChanged(class, name, state));
         match state {
             JobState::Starting => self.begin(number),
@@ -143,7 +153,7 @@ impl Turn<'_> {
     /// Who waits for a service is let go; `started` tells of it, unless a pre-stop has only vetoed a stop.
     fn run(&mut self, number: u64, old: JobState) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let (is_task, has_main) = (record.definition.task, record.definition.main.is_some());
         let main_runs = instance.process(ProcessKind::Main).is_some();
         if old != JobState::PreStop {
@@ -160,7 +170,7 @@ impl Turn<'_> {
     fn kill(&mut self, number: u64) {
         let Some(instance) = self.state.instances.get(&number) else { return };
         let Some(ticket) = instance.process(ProcessKind::Main).map(|process| process.ticket) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let (signal, timeout_s) = (record.definition.kill_signal, record.definition.kill_timeout_s);
         self.signal(ticket, signal, true);
         let deadline_ms = Some(self.now_ms.saturating_add(u64::from(timeout_s).saturating_mul(1000)));
@@ -180,22 +190,22 @@ impl Turn<'_> {
         self.finish(number, failed);
         self.commit(Change::InstanceDestroyed { instance: number });
         self.announce(Announcement::InstanceRemoved(class.clone(), name));
-        self.renew(class);
+        self.renew(&class);
     }
 
     /// What waited for the last instance of a class to go.
-    fn renew(&mut self, class: String) {
-        let Some(record) = self.state.classes.get(&class).filter(|record| record.instances.is_empty()) else { return };
+    fn renew(&mut self, class: &str) {
+        let Some(record) = self.state.classes.get(class).filter(|record| record.instances.is_empty()) else { return };
         match record.pending.clone() {
             None => {}
             Some(Pending::Replacement(definition)) => {
-                self.announce(Announcement::JobRemoved(class.clone()));
+                self.announce(Announcement::JobRemoved(class.into()));
                 self.commit(Change::ClassDefined(definition));
-                self.announce(Announcement::JobAdded(class));
+                self.announce(Announcement::JobAdded(class.into()));
             }
             Some(Pending::Removal) => {
-                self.commit(Change::ClassRemoved { class: class.clone() });
-                self.announce(Announcement::JobRemoved(class));
+                self.commit(Change::ClassRemoved { class: class.into() });
+                self.announce(Announcement::JobRemoved(class.into()));
             }
         }
     }
@@ -227,7 +237,7 @@ impl Turn<'_> {
     /// Emits one of the four events of a job's life. The first two stages of each way are waited for.
     fn emit_job_event(&mut self, number: u64, event: &str, blocks: bool) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let mut environment = Vec::new();
         environ::put(&mut environment, "JOB", &instance.class);
         environ::put(&mut environment, "INSTANCE", &instance.name);
@@ -245,7 +255,7 @@ impl Turn<'_> {
     /// Spawns a process of an instance if its class has one of that kind.
     fn request_process(&mut self, number: u64, kind: ProcessKind) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let class = &record.definition;
         let is_wanted = match kind {
             ProcessKind::Security => spawn::preparation(class, &self.state.settings).is_some(),

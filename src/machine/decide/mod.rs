@@ -13,6 +13,7 @@ mod session;
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::change::Change;
@@ -125,7 +126,7 @@ impl Turn<'_> {
     }
 
     fn announce(&mut self, announcement: Announcement) {
-        self.commit(Change::Announced(announcement));
+        self.commit(Change::Announced(Arc::new(announcement)));
     }
 
     /// A log line, if the priority is one that is logged.

@@ -101,7 +101,7 @@ impl Turn<'_> {
     /// What is still expected of a main process.
     fn expected(&self, ticket: u64) -> Option<Expect> {
         let (_, instance, process) = self.state.process(ticket)?;
-        let class = &self.state.classes.get(&instance.class)?.definition;
+        let class = &self.state.classes.get(&*instance.class)?.definition;
         (process.kind == ProcessKind::Main && process.awaits > 0).then_some(class.expect)
     }
 
@@ -138,7 +138,7 @@ impl Turn<'_> {
     /// Main is gone. Was it meant to, is it a failure, is there to be another?
     fn main_ended(&mut self, number: u64, cause: Cause) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let is_on_its_way_down = matches!(instance.state, JobState::Stopping | JobState::Killed);
         if instance.goal != Goal::Start || is_on_its_way_down {
             return;
@@ -159,7 +159,7 @@ impl Turn<'_> {
     /// Another main process, if there were not too many of late.
     fn respawn(&mut self, number: u64) {
         let Some(instance) = self.state.instances.get(&number) else { return };
-        let Some(record) = self.state.classes.get(&instance.class) else { return };
+        let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let title = instance.title();
         let (since_ms, count) = instance.respawns;
         let limit = record.definition.respawn_limit;

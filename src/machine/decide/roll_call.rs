@@ -5,6 +5,7 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Turn;
@@ -16,7 +17,7 @@ use crate::spawn;
 
 impl Turn<'_> {
     pub(super) fn hear_roll_call(&mut self, call: &RollCall) {
-        let waiting: Vec<(u64, Announcement)> = self.state.outbox.iter().cloned().collect();
+        let waiting: Vec<(u64, Arc<Announcement>)> = self.state.outbox.iter().cloned().collect();
         for (number, announcement) in waiting {
             self.again(Effect::Announce(number, announcement));
         }

@@ -22,7 +22,7 @@ impl Turn<'_> {
             return;
         }
         let timeouts = self.state.instances.values().filter_map(|instance| {
-            Some(u64::from(self.state.classes.get(&instance.class)?.definition.kill_timeout_s) * 1000)
+            Some(u64::from(self.state.classes.get(&*instance.class)?.definition.kill_timeout_s) * 1000)
         });
         let patience_ms = timeouts.max().unwrap_or(0).saturating_add(GRACE_MS);
         let deadline_ms = self.now_ms.saturating_add(patience_ms);

@@ -24,7 +24,7 @@ pub(super) static INTERFACE: Interface = Interface {
 
 /// Carries out a method of an instance, as [`super::upstart::handle`].
 pub(super) fn handle(request: &Request<'_>, instance: &Instance, method: &str) -> Handled {
-    let (class, instance) = (instance.class.clone(), instance.name.clone());
+    let (class, instance) = (instance.class.as_ref().into(), instance.name.as_ref().into());
     match method {
         "Start" => call(Call::StartInstance { class, instance, wait: wait(request)? }),
         "Stop" => call(Call::StopInstance { class, instance, wait: wait(request)? }),
@@ -42,7 +42,7 @@ fn wait(request: &Request<'_>) -> Result<bool, Refusal> {
 /// The value of a property.
 pub(super) fn get<'a>(instance: &'a Instance, property: &str) -> Option<Variant<'a>> {
     match property {
-        "name" => value(instance.name.as_str()),
+        "name" => value(&*instance.name),
         "goal" => value(instance.goal.name()),
         "state" => value(instance.state.name()),
         "processes" => value(processes(instance)),

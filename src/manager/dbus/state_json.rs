@@ -122,8 +122,8 @@ impl Writer {
         self
     }
 
-    fn texts(&mut self, texts: &[String]) {
-        self.array(texts, |json, text| json.text(text));
+    fn texts(&mut self, texts: &[impl AsRef<str>]) {
+        self.array(texts, |json, text| json.text(text.as_ref()));
     }
 
     fn raw(&mut self, value: impl std::fmt::Display) {

@@ -2,6 +2,7 @@
 //! has no answer yet is waited for by somebody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use machine::effect::{Announcement, Answer, Caller};
 use machine::input::Call;
@@ -23,7 +24,7 @@ pub(super) struct Requests {
     /// Marked events, with the number they were told under.
     emitted: BTreeMap<String, u64>,
     /// Instances whose start was told.
-    begun: BTreeSet<(String, String)>,
+    begun: BTreeSet<(Arc<str>, Arc<str>)>,
     /// Values of variables that may be: the last acknowledged one, and those asked for after it.
     variables: BTreeMap<String, Vec<String>>,
 }

@@ -1,5 +1,7 @@
 //! What the lines of a story do.
 
+use std::sync::Arc;
+
 use machine::class::{Class, ConsoleKind};
 use machine::effect::{Caller, Priority};
 use machine::input::{Call, InitSignal, Input, Settings};
@@ -129,8 +131,8 @@ impl Stage {
             });
             return Ok(());
         }
-        let wanted = |entry: &&String| rest[2..].iter().any(|name| entry.split('=').next() == Some(*name));
-        let values: Vec<String> = spawn.environment.iter().filter(wanted).cloned().collect();
+        let wanted = |entry: &&Arc<str>| rest[2..].iter().any(|name| entry.split('=').next() == Some(*name));
+        let values: Vec<String> = spawn.environment.iter().filter(wanted).map(|entry| entry.as_ref().into()).collect();
         let files: Vec<String> = spawn.files.iter().map(|file| format!("file {file}")).collect();
         let all = [values, files].concat();
         world.lines.push(if all.is_empty() { "none of them".into() } else { all.join(" ") });
@@ -206,7 +208,7 @@ fn settings(words: &[&str]) -> Settings {
     let origin: Vec<String> = words.iter().filter(|word| word.contains('=')).map(|word| (*word).into()).collect();
     let mut base = vec!["PATH=/bin".into(), "TERM=linux".into()];
     if is_session {
-        base.extend(origin.clone());
+        base.extend(origin.iter().map(|entry| entry.as_str().into()));
     }
     Settings {
         is_session,

@@ -10,6 +10,7 @@ pub(crate) mod print;
 pub(crate) mod summary;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use machine::change::Change;
 use machine::class::Class;
@@ -61,7 +62,7 @@ pub(crate) struct World {
     /// What happened, in lines for people.
     pub lines: Vec<String>,
     /// Everything that was told, by its number.
-    pub told: BTreeMap<u64, Announcement>,
+    pub told: BTreeMap<u64, Arc<Announcement>>,
     /// Descriptors that came with events and are held.
     pub files_held: Vec<String>,
     /// The job files.

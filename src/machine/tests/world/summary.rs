@@ -33,7 +33,7 @@ impl Summary {
         let mut told: Vec<String> = Vec::new();
         let mut answers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for announcement in world.told.values() {
-            match announcement {
+            match announcement.as_ref() {
                 Announcement::Log(..) | Announcement::Restarted(_) => {}
                 Announcement::Reply(caller, answer) => {
                     let name = format!("{} {}", caller.connection, caller_name(caller));

@@ -303,7 +303,7 @@ impl World {
                 }
                 Effect::Announce(number, announcement) => {
                     last = number;
-                    if !matches!(announcement, Announcement::Log(..)) {
+                    if !matches!(*announcement, Announcement::Log(..)) {
                         self.dbus.announce(number, &announcement);
                     }
                 }

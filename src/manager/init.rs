@@ -216,7 +216,8 @@ impl Init {
         }
     }
 
-    fn spawn_as(&mut self, spawn: &machine::spawn::Spawn, identity: Option<Identity>) -> io::Result<()> {
+    /// Hands a process to the keeper, or says why it cannot be started.
+    fn spawn_as(&mut self, spawn: &machine::spawn::Spawn, identity: Option<Identity>) -> io::Result<Option<Input>> {
         let log_file = output::file_name(&spawn.class, &spawn.instance);
         let files = &self.files;
         let open = |name: &str| files.get(name).and_then(|file| file.try_clone().ok());
@@ -230,21 +231,22 @@ impl Init {
                 if let Some((name, master)) = prepared.output {
                     self.output.adopt(name, log_file, master);
                 }
-                Ok(())
+                Ok(None)
             }
-            Err(reason) => self.take(Input::SpawnFailed { ticket: spawn.ticket, reason }),
+            Err(reason) => Ok(Some(Input::SpawnFailed { ticket: spawn.ticket, reason })),
         }
     }
 
     /// Who a job runs as has been found out.
     fn identify(&mut self, ticket: u64, identity: Result<Identity, crate::users::LookupError>) -> io::Result<()> {
-        match identity {
+        let failure = match identity {
             Ok(identity) => match machine::spawn::describe(&self.memory.state, ticket) {
-                Some(spawn) => self.spawn_as(&spawn, Some(identity)),
-                None => Ok(()),
+                Some(spawn) => self.spawn_as(&spawn, Some(identity))?,
+                None => None,
             },
-            Err(error) => self.take(Input::SpawnFailed { ticket, reason: error.to_string() }),
-        }
+            Err(error) => Some(Input::SpawnFailed { ticket, reason: error.to_string() }),
+        };
+        failure.map_or(Ok(()), |input| self.take(input))
     }
 
     /// A job says something of itself; it is taken from its socket when what it led to is in the journal.
@@ -450,18 +452,21 @@ impl World for Init {
         self.link.send(message, Vec::new())
     }
 
-    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
-        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
+    fn spawn(&mut self, ticket: u64) -> io::Result<Option<Input>> {
+        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(None) };
         let (setuid, setgid) = (&spawn.attributes.setuid, &spawn.attributes.setgid);
         if setuid.is_some() || setgid.is_some() {
             self.users.ask(ticket, setuid.clone(), setgid.clone());
-            return Ok(());
+            return Ok(None);
         }
         self.spawn_as(&spawn, None)
     }
 
     fn announce(&mut self, number: u64, announcement: &Announcement) {
-        if let Announcement::InstanceRemoved(class, instance) = announcement {
+        // One that is there again in the same turn goes on with the group of the one before.
+        if let Announcement::InstanceRemoved(class, instance) = announcement
+            && self.memory.state.find(class, instance).is_none()
+        {
             self.cgroups.forget(class, instance);
         }
         if let Announcement::Log(priority, text) = announcement {

@@ -248,11 +248,16 @@ impl Keeper {
             Ok(index) => index,
             Err(errno) => return watch.fail("keeper", format!("the table is full: {}", errno.desc())),
         };
-        if self.refusing > 0 && self.chance.one_in(self.refusing) {
+        if self.refuses() {
             return self.set_failed(index, Stage::Clone, EAGAIN, watch);
         }
         let pid = self.clone_process(request, now_ms, watch);
         self.table.set_cloned(index, pid);
+    }
+
+    /// Whether there is too little of something for one more process: on a machine short of pids or of descriptors.
+    pub fn refuses(&mut self) -> bool {
+        self.refusing > 0 && self.chance.one_in(self.refusing)
     }
 
     fn set_failed(&mut self, index: usize, stage: Stage, errno: i32, watch: &mut Watch) {

@@ -357,8 +357,13 @@ impl World for Acting<'_> {
         self.out.fuse.burn(Point::Sent)
     }
 
-    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
-        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
+    fn spawn(&mut self, ticket: u64) -> io::Result<Option<Input>> {
+        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(None) };
+        if self.out.keeper.refuses() {
+            // A manager needs descriptors, too.
+            self.out.watch.see(&Seen::Refused { ticket });
+            return Ok(Some(Input::SpawnFailed { ticket, reason: "too many open files".into() }));
+        }
         let is_errand = spawn.kind == ProcessKind::Main
             && self.memory.state.class(&spawn.class).is_some_and(|record| record.definition.task);
         let mut environment = Environment::default();
@@ -377,7 +382,8 @@ impl World for Acting<'_> {
             report_stop: spawn.expect == Expect::Stop,
             ..SpawnRequest::default()
         };
-        self.send(ToKeeper::Spawn(Box::new(request)))
+        self.send(ToKeeper::Spawn(Box::new(request)))?;
+        Ok(None)
     }
 
     fn announce(&mut self, number: u64, announcement: &Announcement) {

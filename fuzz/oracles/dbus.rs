@@ -231,7 +231,13 @@ impl Server {
         let address = SocketAddr::from_abstract_name(name).expect("a name that is short enough");
         let listener = UnixListener::bind_addr(&address).expect("a name that nobody has");
         // Root is let in as root, anybody else as one of many.
-        let config = DbusConfig { own_uid: 0, is_session: true, version: "0".into(), bus_address: None };
+        let config = DbusConfig {
+            own_uid: 0,
+            is_session: true,
+            version: "0".into(),
+            has_chroot_sessions: false,
+            bus_address: None,
+        };
         let mut dbus = Dbus::new(config, 1).expect("descriptors to spare");
         dbus.listen(listener).expect("a socket that can be watched");
         let mut server = Self { dbus, state: State::default(), held: BTreeSet::new(), calls: Vec::new(), address };

@@ -143,7 +143,8 @@ The system's init as process 1; with --user, the init of a session. Started by h
   --no-dbus                  do not connect to D-Bus
   --no-log                   do not log the output of jobs
   --no-inherit-env           session: do not pass the environment on to jobs
-  --no-sessions              do not look for sessions
+  --chroot-sessions          let clients in a chroot have jobs of their own there
+  --no-sessions              take --chroot-sessions back
   --no-cgroups               do not use control groups
   --session                  use the D-Bus session bus
   -q, --quiet                only report errors

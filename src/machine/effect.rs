@@ -13,6 +13,7 @@ use core::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Goal, JobState};
+use crate::root;
 
 /// Who made a method call: enough to answer it, from this manager or the next one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -174,12 +175,12 @@ pub enum CallError {
 impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownJob(name) => write!(f, "Unknown job: {name}"),
+            Self::UnknownJob(name) => write!(f, "Unknown job: {}", root::bare(name)),
             Self::UnknownInstance(name) => write!(f, "Unknown instance: {name}"),
-            Self::UnknownJobInstance(both) => write!(f, "Unknown instance: {} of job {}", both.0, both.1),
-            Self::AlreadyStarted(name) => write!(f, "Job is already running: {name}"),
-            Self::AlreadyStopped(name) => write!(f, "Job has already been stopped: {name}"),
-            Self::NotRunning(name) => write!(f, "Job is not running: {name}"),
+            Self::UnknownJobInstance(both) => write!(f, "Unknown instance: {} of job {}", both.0, root::bare(&both.1)),
+            Self::AlreadyStarted(name) => write!(f, "Job is already running: {}", root::bare(name)),
+            Self::AlreadyStopped(name) => write!(f, "Job has already been stopped: {}", root::bare(name)),
+            Self::NotRunning(name) => write!(f, "Job is not running: {}", root::bare(name)),
             Self::StartFailed => f.write_str("Job failed to start"),
             Self::StopFailed => f.write_str("Job failed while stopping"),
             Self::RestartFailed => f.write_str("Job failed to restart"),

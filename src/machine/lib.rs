@@ -32,6 +32,7 @@ pub mod input;
 pub mod job;
 pub mod parse;
 pub mod query;
+pub mod root;
 pub mod signals;
 pub mod spawn;
 pub mod state;

@@ -13,6 +13,7 @@ use crate::class::{Attributes, Class, Command, ConsoleKind, Expect};
 use crate::environ::{self, Table};
 use crate::input::Settings;
 use crate::job::{Instance, ProcessKind};
+use crate::root;
 use crate::state::State;
 
 /// A process to be started. Users, groups and files are still names.
@@ -72,6 +73,9 @@ pub fn describe(state: &State, ticket: u64) -> Option<Spawn> {
     if kind == ProcessKind::Security {
         // What it prepares is prepared by init, in the real root, whatever the job itself may do.
         attributes = Attributes::default();
+    }
+    if let Some(root) = root::of(&instance.class) {
+        attributes.chroot = Some([root, attributes.chroot.as_deref().unwrap_or_default()].concat());
     }
     if !is_main || !settings.has_apparmor {
         attributes.apparmor_switch = None;
@@ -159,7 +163,7 @@ fn environment(state: &State, instance: &Instance, kind: ProcessKind) -> Table {
     if matches!(kind, ProcessKind::PreStop | ProcessKind::PostStop) {
         environ::extend(&mut table, &instance.stop_environment, &[]);
     }
-    environ::put(&mut table, "UPSTART_JOB", &instance.class);
+    environ::put(&mut table, "UPSTART_JOB", root::bare(&instance.class));
     environ::put(&mut table, "UPSTART_INSTANCE", &instance.name);
     if let Some(address) = &state.settings().session_address {
         environ::put(&mut table, "UPSTART_SESSION", address);

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use machine::class::Class;
+use machine::root;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -48,33 +49,52 @@ pub struct Look {
     pub names: BTreeSet<String>,
     /// The directories with the files found in each.
     pub sources: Vec<Source>,
+    /// The other roots that were looked at.
+    pub roots: BTreeSet<String>,
+}
+
+/// What the thread is asked for.
+enum Command {
+    /// To look again.
+    Look,
+    /// To look in another root, too, from now on.
+    Root(String),
 }
 
 /// The thread, from outside.
 #[derive(Debug)]
 pub struct Conf {
     findings: UnboundedReceiver<Finding>,
-    commands: Sender<()>,
+    commands: Sender<Command>,
     wake: Arc<EventFd>,
 }
 
 impl Conf {
-    /// Starts the thread; its first look begins at once.
+    /// Starts the thread; its first look, in these directories and those of the same names in other roots, begins at once.
     ///
     /// # Errors
     /// When there can be no more threads or descriptors.
-    pub fn start(directories: Vec<PathBuf>) -> io::Result<Self> {
+    pub fn start(directories: Vec<PathBuf>, roots: BTreeSet<String>) -> io::Result<Self> {
         let (found, findings) = unbounded_channel();
         let (commands, commanded) = channel();
         let wake = Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let watcher = Watcher::new(directories, found, commanded, wake.clone());
+        let watcher = Watcher::new((directories, roots), found, commanded, wake.clone());
         thread::Builder::new().name("conf".into()).stack_size(512 * 1024).spawn(move || watcher.run())?;
         Ok(Self { findings, commands, wake })
     }
 
     /// Looks again at everything.
     pub fn rescan(&self) {
-        let _ = self.commands.send(());
+        self.command(Command::Look);
+    }
+
+    /// Looks in another root, too.
+    pub fn add_root(&self, root: String) {
+        self.command(Command::Root(root));
+    }
+
+    fn command(&self, command: Command) {
+        let _ = self.commands.send(command);
         let _ = self.wake.write(1);
     }
 
@@ -87,20 +107,22 @@ impl Conf {
     }
 }
 
-/// Reads all job files at once, and says nothing of broken ones; only for a recovery that has lost its journal. Goes on after
+/// Reads all job files of a root at once, and says nothing of broken ones; only for a recovery that has lost its journal. Goes on after
 /// `patience` with the directories that have been read by then; gives the others, too.
 #[must_use]
-pub fn read_all(directories: &[PathBuf], patience: Duration) -> (Vec<Class>, Vec<PathBuf>) {
+pub fn read_all(directories: &[PathBuf], root: Option<&str>, patience: Duration) -> (Vec<Class>, Vec<PathBuf>) {
+    let directories = rooted(directories, root);
     let limit = Instant::now() + patience;
     let mut found = BTreeMap::new();
     let mut silent = Vec::new();
     // Each on a thread of its own: a disk that is gone is no reason to do without the others. The first one that has a name wins.
     let read = directories.iter().map(|directory| {
         let (done, result) = channel();
-        let own = directory.clone();
+        let (own, root) = (directory.clone(), root.map(str::to_owned));
         let spawned = thread::Builder::new().name("conf-read".into()).stack_size(512 * 1024).spawn(move || {
             let jobs = walk(&[own]).jobs;
-            let classes: Vec<Class> = jobs.iter().filter_map(|(name, found)| files::read(name, found).0).collect();
+            let read = |(name, found): (&String, &Found)| files::read(&root::within(root.as_deref(), name), found).0;
+            let classes: Vec<Class> = jobs.iter().filter_map(read).collect();
             let _ = done.send(classes);
         });
         (directory, spawned.is_ok().then_some(result))
@@ -119,8 +141,9 @@ pub fn read_all(directories: &[PathBuf], patience: Duration) -> (Vec<Class>, Vec
 
 struct Watcher {
     directories: Vec<PathBuf>,
+    roots: BTreeSet<String>,
     findings: UnboundedSender<Finding>,
-    commands: Receiver<()>,
+    commands: Receiver<Command>,
     wake: Arc<EventFd>,
     inotify: Option<Inotify>,
     watched: HashMap<WatchDescriptor, PathBuf>,
@@ -138,9 +161,9 @@ struct Known {
 
 impl Watcher {
     fn new(
-        directories: Vec<PathBuf>,
+        (directories, roots): (Vec<PathBuf>, BTreeSet<String>),
         findings: UnboundedSender<Finding>,
-        commands: Receiver<()>,
+        commands: Receiver<Command>,
         wake: Arc<EventFd>,
     ) -> Self {
         let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
@@ -149,7 +172,7 @@ impl Watcher {
             let _ = findings.send(Finding::Complaint(text));
         }
         let (watched, touched, known) = (HashMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { directories, findings, commands, wake, inotify: inotify.ok(), watched, touched, known }
+        Self { directories, roots, findings, commands, wake, inotify: inotify.ok(), watched, touched, known }
     }
 
     fn run(mut self) {
@@ -158,16 +181,27 @@ impl Watcher {
                 if !self.wait() {
                     return;
                 }
-                let asked = self.commands.try_recv().is_ok();
+                let asked = self.hear();
                 let changed = self.read_events();
                 if asked || changed {
-                    while self.commands.try_recv().is_ok() {}
                     thread::sleep(SETTLE);
                     self.read_events();
                     break;
                 }
             }
         }
+    }
+
+    /// Takes what was asked for; whether there was anything.
+    fn hear(&mut self) -> bool {
+        let mut asked = false;
+        while let Ok(command) = self.commands.try_recv() {
+            asked = true;
+            if let Command::Root(root) = command {
+                self.roots.insert(root);
+            }
+        }
+        asked
     }
 
     /// Waits for an event or a command; false when nobody listens any longer.
@@ -215,18 +249,19 @@ impl Watcher {
     }
 
     fn is_above_a_directory(&self, path: &Path) -> bool {
-        self.directories.iter().any(|directory| directory.starts_with(path))
+        let is_above = |root: Option<&str>| rooted(&self.directories, root).iter().any(|found| found.starts_with(path));
+        is_above(None) || self.roots.iter().any(|root| is_above(Some(root)))
     }
 
     /// Looks at all directories and tells what is different; false when nobody listens.
     fn look(&mut self) -> bool {
-        let mut walked = walk(&self.directories);
+        let mut walked = walk_roots(&self.directories, &self.roots);
         // A directory that appears while we look may have been filled before it was watched: look until none does.
         for _ in 0..16 {
             if !self.watch(&walked.directories) {
                 break;
             }
-            walked = walk(&self.directories);
+            walked = walk_roots(&self.directories, &self.roots);
         }
         for complaint in walked.complaints {
             let _ = self.findings.send(Finding::Complaint(complaint));
@@ -245,7 +280,7 @@ impl Watcher {
                 self.read(name, found);
             }
         }
-        self.findings.send(Finding::Looked(Look { names, sources: walked.sources })).is_ok()
+        self.findings.send(Finding::Looked(Look { names, sources: walked.sources, roots: self.roots.clone() })).is_ok()
     }
 
     /// Reads a job's files. A broken one is reported; what was known of the job before stays.
@@ -287,6 +322,25 @@ impl Watcher {
         }
         is_new
     }
+}
+
+/// The directories as they are called from outside of a root.
+fn rooted(directories: &[PathBuf], root: Option<&str>) -> Vec<PathBuf> {
+    let inside = |path: &PathBuf, root: &str| Path::new(root).join(path.strip_prefix("/").unwrap_or(path));
+    directories.iter().map(|path| root.map_or_else(|| path.clone(), |root| inside(path, root))).collect()
+}
+
+/// Walks over the directories, and those of the other roots.
+fn walk_roots(directories: &[PathBuf], roots: &BTreeSet<String>) -> files::Walked {
+    let mut all = walk(directories);
+    for root in roots {
+        let walked = walk(&rooted(directories, Some(root)));
+        all.jobs.extend(walked.jobs.into_iter().map(|(name, found)| (root::within(Some(root), &name), found)));
+        all.directories.extend(walked.directories);
+        all.sources.extend(walked.sources);
+        all.complaints.extend(walked.complaints);
+    }
+    all
 }
 
 fn is_single(metadata: &std::fs::Metadata) -> bool {

@@ -3,7 +3,7 @@
 //! Everything the manager does happens in this loop, on one thread; what could block has threads of its own ([`conf`],
 //! [`output`], [`users`]) and comes in as messages. The order within a turn is that of [`crate::turn`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -11,10 +11,11 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
 use journal::FileStorage;
-use keeper::protocol::{Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
+use keeper::protocol::{Entry, Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::Input;
+use machine::state::State;
 use record::{Stamp, Who};
 
 use crate::cgroup::Cgroups;
@@ -61,6 +62,8 @@ struct Init {
     /// Calls of `ReloadConfiguration` that are answered after the next look.
     reloads: Vec<Caller>,
     has_looked: bool,
+    /// The other roots that jobs were known of in the beginning.
+    roots: BTreeSet<String>,
     /// The keeper has a copy of a manager that worked.
     has_image: bool,
     /// What the keeper is told last.
@@ -105,7 +108,8 @@ impl Init {
         let state = &memory.state;
         let file_of = |ticket| state.process(ticket).map(|(_, found, _)| output::file_name(&found.class, &found.name));
         let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held, &file_of)?;
-        let conf = Conf::start(scope.conf_dirs.clone())?;
+        let roots = roots_of(state, &entries);
+        let conf = Conf::start(scope.conf_dirs.clone(), roots.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), state.last_connection() + 1)?;
         dbus.view_mut().recovery = recovery.details();
         crash::keep(&scope, occasion.reason, &recovery, state.generation());
@@ -133,6 +137,7 @@ impl Init {
             files: files.into_iter().collect(),
             reloads: Vec::new(),
             has_looked: false,
+            roots,
             has_image,
             farewell: None,
         };
@@ -296,6 +301,10 @@ impl Init {
                 self.control(&caller, control);
                 Ok(())
             }
+            Incoming::Root(root) => {
+                self.conf.add_root(root);
+                Ok(())
+            }
             Incoming::Log(priority, text) => {
                 if priority >= self.memory.state.log_priority() {
                     report::write(priority, &text);
@@ -356,6 +365,7 @@ impl Init {
                 files: source.files.iter().map(|file| file.display().to_string()).collect(),
             })
             .collect();
+        self.dbus.roots_are_read(&look.roots);
         for caller in std::mem::take(&mut self.reloads) {
             self.dbus.reply(&caller, Ok(()));
         }
@@ -406,8 +416,16 @@ fn dbus_config(scope: &Scope, options: &Options) -> DbusConfig {
         own_uid: nix::unistd::geteuid().as_raw(),
         is_session: scope.is_session,
         version: env!("CARGO_PKG_VERSION").into(),
+        has_chroot_sessions: options.chroot_sessions && !scope.is_session,
         bus_address,
     }
+}
+
+/// The other roots that jobs are known of, by what is in the journal or by what runs.
+fn roots_of(state: &State, entries: &[Entry]) -> BTreeSet<String> {
+    let defined = state.classes().map(|(name, _)| name);
+    let labels = entries.iter().filter_map(|entry| machine::spawn::read_label(&entry.label));
+    defined.chain(labels.map(|(_, class, _)| class)).filter_map(machine::root::of).map(str::to_owned).collect()
 }
 
 /// The private socket: the one that the keeper holds, or a new one.
@@ -505,11 +523,17 @@ impl World for Init {
     }
 
     fn job_files(&mut self) -> Vec<Class> {
-        let (classes, silent) = conf::read_all(&self.scope.conf_dirs, READ_PATIENCE);
-        for directory in silent {
-            report::warn(&format!("{}: does not answer; what runs of its jobs is not recognized", directory.display()));
+        let roots = std::iter::once(None).chain(self.roots.iter().map(|root| Some(root.as_str())));
+        let mut all = Vec::new();
+        for root in roots {
+            let (classes, silent) = conf::read_all(&self.scope.conf_dirs, root, READ_PATIENCE);
+            for directory in silent {
+                let directory = directory.display();
+                report::warn(&format!("{directory}: does not answer; what runs of its jobs is not recognized"));
+            }
+            all.extend(classes);
         }
-        classes
+        all
     }
 
     fn reconnect_bus(&mut self) {

@@ -32,6 +32,8 @@ pub struct Options {
     pub no_inherit_env: bool,
     /// `--no-cgroups`: `cgroup` means nothing.
     pub no_cgroups: bool,
+    /// `--chroot-sessions`: clients that have changed their root have a session of their own there.
+    pub chroot_sessions: bool,
     /// `--no-startup-event`.
     pub no_startup_event: bool,
     /// `--startup-event`.
@@ -54,6 +56,7 @@ impl Default for Options {
             no_log: false,
             no_inherit_env: false,
             no_cgroups: false,
+            chroot_sessions: false,
             no_startup_event: false,
             startup_event: "startup".into(),
             priority: None,
@@ -120,7 +123,9 @@ impl Options {
                 "--no-inherit-env" => options.no_inherit_env = true,
                 "--no-startup-event" => options.no_startup_event = true,
                 "--no-cgroups" => options.no_cgroups = true,
-                "--no-sessions" | "--chroot-sessions" | "--restart" | "--write-state-file" => {}
+                "--chroot-sessions" => options.chroot_sessions = true,
+                "--no-sessions" => options.chroot_sessions = false,
+                "--restart" | "--write-state-file" => {}
                 "-q" | "--quiet" => options.priority = Some(Priority::Error),
                 "-v" | "--verbose" => options.priority = Some(Priority::Info),
                 "--debug" => options.priority = Some(Priority::Debug),

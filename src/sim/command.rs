@@ -118,7 +118,7 @@ fn directories(line: &CommandLine) -> Result<Vec<PathBuf>, String> {
 fn simulate(line: &CommandLine) -> Result<bool, String> {
     let directories = directories(line)?;
     let jobs = (!directories.is_empty()).then(|| {
-        conf::read_all(&directories, READING)
+        conf::read_all(&directories, None, READING)
             .0
             .into_iter()
             .map(|class| (class.name.clone(), class))

@@ -5,6 +5,7 @@
 
 mod answers;
 mod bus;
+mod chroot;
 mod command_lines;
 mod damage;
 mod hang;

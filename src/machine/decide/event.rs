@@ -10,6 +10,7 @@ use crate::change::Change;
 use crate::effect::{Announcement, Answer, CallError, Caller, Priority};
 use crate::environ::{self, Table};
 use crate::job::Goal;
+use crate::root;
 use crate::state::Pending;
 
 /// What the events that fulfilled a condition bring along.
@@ -48,11 +49,13 @@ impl Turn<'_> {
         let Some(name) = self.state.events.get(&event).map(|event| event.name.clone()) else { return };
         self.log(Priority::Info, || format!("Handling {name} event"));
         let mut stops: Vec<(String, u64)> = Vec::new();
-        for number in self.state.index.stop.get(&name).into_iter().flatten() {
+        for number in self.state.index.stop.get(root::bare(&name)).into_iter().flatten() {
             stops.extend(self.state.instances.get(number).map(|instance| (instance.class.as_ref().into(), *number)));
         }
+        stops.retain(|(class, _)| root::reaches(&name, class));
         stops.sort();
-        let starts: BTreeSet<String> = self.state.index.start.get(&name).cloned().unwrap_or_default();
+        let mut starts: BTreeSet<String> = self.state.index.start.get(root::bare(&name)).cloned().unwrap_or_default();
+        starts.retain(|class| root::reaches(&name, class));
         let classes: BTreeSet<&String> = stops.iter().map(|(class, _)| class).chain(&starts).collect();
         for class in classes {
             for (_, instance) in stops.iter().filter(|(of, _)| of == class) {
@@ -73,7 +76,7 @@ impl Turn<'_> {
         let hits: Vec<usize> = condition
             .patterns()
             .filter(|(node, pattern)| {
-                pattern.event == happened.name
+                pattern.event == root::bare(&happened.name)
                     && instance.stop_on.held.get(*node) == Some(&None)
                     && pattern.accepts(&happened.environment, &instance.environment)
             })
@@ -120,7 +123,7 @@ impl Turn<'_> {
         let hits: Vec<usize> = condition
             .patterns()
             .filter(|(node, pattern)| {
-                pattern.event == happened.name
+                pattern.event == root::bare(&happened.name)
                     && record.start_on.held.get(*node) == Some(&None)
                     && pattern.accepts(&happened.environment, &variables)
             })
@@ -191,7 +194,7 @@ impl Turn<'_> {
         let mut gathered = Gathered { events, environment: Vec::new(), names: Vec::new(), files: Vec::new() };
         for event in gathered.events.iter().filter_map(|event| self.state.events.get(event)) {
             environ::extend(&mut gathered.environment, &event.environment, &[]);
-            gathered.names.push(event.name.clone());
+            gathered.names.push(root::bare(&event.name).into());
             gathered.files.extend(event.file.clone());
         }
         gathered

@@ -9,6 +9,7 @@ use crate::change::Change;
 use crate::effect::{Announcement, Answer, CallError, Priority};
 use crate::environ::{self, ExpandError, Table};
 use crate::job::{Cause, Failure, Goal, Instance, JobState, ProcessKind, Wait};
+use crate::root;
 use crate::signals;
 use crate::spawn;
 use crate::state::Pending;
@@ -239,7 +240,8 @@ impl Turn<'_> {
         let Some(instance) = self.state.instances.get(&number) else { return };
         let Some(record) = self.state.classes.get(&*instance.class) else { return };
         let mut environment = Vec::new();
-        environ::put(&mut environment, "JOB", &instance.class);
+        let (root, class) = root::split(&instance.class);
+        environ::put(&mut environment, "JOB", class);
         environ::put(&mut environment, "INSTANCE", &instance.name);
         if event.starts_with("stop") {
             add_result(&mut environment, instance);
@@ -249,7 +251,8 @@ impl Turn<'_> {
                 environ::put(&mut environment, name, value);
             }
         }
-        self.queue_event_for(event, environment, blocks.then_some(number), None, None);
+        let event = root::within(root, event);
+        self.queue_event_for(&event, environment, blocks.then_some(number), None, None);
     }
 
     /// Spawns a process of an instance if its class has one of that kind.

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -90,8 +91,20 @@ impl Dbus {
         self.next_connection += 1;
         let mut connection = Connection::new(number, socket, role, Phase::Server(auth::Server::new(uid)));
         connection.deadline = Some(Instant::now() + GREETING);
+        self.settle_root(&mut connection);
         let result = self.poll.add(&connection.socket, number);
         self.settle(connection, result.map(|()| Step::Nothing).map_err(End::from));
+    }
+
+    /// Finds out which root a client lives in. Its calls wait until the job files of that root have been read.
+    pub(super) fn settle_root(&mut self, connection: &mut Connection) {
+        if !self.config.has_chroot_sessions {
+            return;
+        }
+        connection.root = socket::credentials(connection.socket.as_fd()).ok().and_then(|(_, pid)| root_of(pid));
+        let Some(root) = connection.root.as_ref().filter(|root| !self.roots.contains(*root)) else { return };
+        connection.awaits_jobs = true;
+        self.events.push_back(Incoming::Root(root.clone()));
     }
 
     fn has_place(&self, uid: u32, is_privileged: bool) -> bool {
@@ -127,6 +140,14 @@ impl Dbus {
         }
         Ok(Step::Nothing)
     }
+}
+
+/// The root of a process, if it is another one than ours (proc_pid_root(5)). That of a mount namespace of its own looks like
+/// ours: there, names mean nothing to us. A process that is gone, or in a root that was removed, has none.
+fn root_of(pid: i32) -> Option<String> {
+    let root = std::fs::read_link(format!("/proc/{pid}/root")).ok()?;
+    let root = root.to_str()?;
+    (root.starts_with('/') && root != "/" && !root.contains("//") && Path::new(root).is_dir()).then(|| root.to_owned())
 }
 
 /// Writes a few bytes of the exchange before the first message, for which there is always room.

@@ -160,6 +160,10 @@ pub(super) struct Connection {
     pub(super) is_resumed: bool,
     /// When something is to have happened.
     pub(super) deadline: Option<Instant>,
+    /// The root that the other side lives in; none is init's own.
+    pub(super) root: Option<String>,
+    /// The job files of its root are not read yet; until they are, none of its calls is looked at.
+    pub(super) awaits_jobs: bool,
     /// User, pid and program of the other side, once somebody has asked; none if it has gone.
     pub(super) peer: OnceCell<Option<(u32, i32, String)>>,
     /// Calls under way whose callers want no reply.
@@ -197,6 +201,8 @@ impl Connection {
             is_known: false,
             is_resumed: false,
             deadline: None,
+            root: None,
+            awaits_jobs: false,
             peer: OnceCell::new(),
             silent: Vec::new(),
             inbox: Inbox::Idle,
@@ -240,6 +246,7 @@ impl Connection {
     pub(super) fn may_read(&self) -> bool {
         matches!(self.inbox, Inbox::Idle | Inbox::Incomplete { .. } | Inbox::Gathering(_))
             && self.outbox.queue.is_empty()
+            && !self.awaits_jobs
     }
 
     /// Whether the keeper could be given a duplicate again.

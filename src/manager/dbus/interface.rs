@@ -3,6 +3,7 @@
 
 use machine::effect::{CallError, Caller};
 use machine::input::Call;
+use machine::root;
 use machine::state::State;
 use serde::Serialize;
 use std::os::fd::OwnedFd;
@@ -108,6 +109,20 @@ pub(super) struct Request<'a> {
     pub(super) config: &'a DbusConfig,
     pub(super) caller: &'a Caller,
     pub(super) message: &'a Message,
+    /// The root that the caller lives in; none is init's own.
+    pub(super) root: Option<&'a str>,
+}
+
+impl Request<'_> {
+    /// What the caller calls by this name: inside of a root all that is not there has no name.
+    pub(super) fn named(&self, name: &str) -> String {
+        root::within(self.root, name)
+    }
+
+    /// What the caller knows a class or an event by.
+    pub(super) fn shown<'n>(&self, name: &'n str) -> &'n str {
+        if self.root.is_some() { root::bare(name) } else { name }
+    }
 }
 
 /// What becomes of a call.

@@ -37,21 +37,22 @@ pub(super) static INTERFACE: Interface = Interface {
 /// Carries out a method of a class, as [`super::upstart::handle`].
 pub(super) fn handle(request: &Request<'_>, record: &ClassRecord, method: &str) -> Handled {
     let class = record.definition.name.clone();
+    let path_of = |name: &str| path::instance(request.shown(&record.definition.name), name);
     match method {
         "GetInstance" => {
             let (environment,): (Vec<String>,) = request.arguments()?;
             let instance = query::instance_by_environment(request.state, &class, &environment)?;
-            object(request, path::instance(&class, &instance.name))
+            object(request, path_of(&instance.name))
         }
         "GetInstanceByName" => {
             let (name,): (String,) = request.arguments()?;
             if !record.instances.contains_key(&name) {
                 return Err(CallError::UnknownInstance(name).into());
             }
-            object(request, path::instance(&class, &name))
+            object(request, path_of(&name))
         }
         "GetAllInstances" => {
-            let paths = record.instances.keys().map(|name| path::instance(&class, name));
+            let paths = record.instances.keys().map(|name| path_of(name));
             request.reply(&paths.filter_map(|path| ObjectPath::try_from(path).ok()).collect::<Vec<_>>())
         }
         "Start" => {
@@ -75,7 +76,7 @@ pub(super) fn get<'a>(record: &'a ClassRecord, property: &str) -> Option<Variant
     let class = &record.definition;
     let text = |text: &'a Option<String>| value(text.as_deref().unwrap_or_default());
     match property {
-        "name" => value(class.name.as_str()),
+        "name" => value(machine::root::bare(&class.name)),
         "description" => text(&class.description),
         "author" => text(&class.author),
         "version" => text(&class.version),

@@ -57,6 +57,8 @@ pub struct DbusConfig {
     pub is_session: bool,
     /// Version of Stayup, for `stayup.Init1`.
     pub version: String,
+    /// Whether clients that have another root have a session of their own there.
+    pub has_chroot_sessions: bool,
     /// The bus to be on, as a D-Bus address; see [`system_bus_address`] and [`session_bus_address`].
     pub bus_address: Option<String>,
 }
@@ -142,6 +144,9 @@ pub enum Incoming {
         /// What is called.
         control: Control,
     },
+    /// A client lives in this root, whose job files have not been read yet; [`Dbus::roots_are_read`] is to be called when
+    /// they are.
+    Root(String),
     /// A line for the log.
     Log(Priority, String),
 }
@@ -227,6 +232,8 @@ pub struct Dbus {
     scratch: Box<[u8]>,
     /// Clients turned away, to log fewer of them the more there are.
     refused: u64,
+    /// Other roots whose job files have been read.
+    roots: BTreeSet<String>,
 }
 
 impl Dbus {
@@ -252,6 +259,7 @@ impl Dbus {
             visit: 0,
             scratch: vec![0; LOOK_BYTES].into_boxed_slice(),
             refused: 0,
+            roots: BTreeSet::new(),
             config,
         };
         dbus.reconnect_bus();
@@ -319,6 +327,18 @@ impl Dbus {
         }
     }
 
+    /// The job files of these other roots have been read: clients that live there are heard from now on.
+    pub fn roots_are_read(&mut self, roots: &BTreeSet<String>) {
+        self.roots.extend(roots.iter().cloned());
+        for connection in self.connections.values_mut().filter(|connection| connection.awaits_jobs) {
+            connection.awaits_jobs = connection.root.as_deref().is_some_and(|root| !self.roots.contains(root));
+            if !connection.awaits_jobs && !connection.is_queued {
+                connection.is_queued = true;
+                self.ready.push_back(connection.number);
+            }
+        }
+    }
+
     /// The call is in the journal, or was answered: it is removed from its socket.
     pub fn done(&mut self, caller: &Caller) {
         if let Some(mut connection) = self.connections.remove(&caller.connection) {
@@ -331,15 +351,19 @@ impl Dbus {
     /// with [`Dbus::push`] or [`Dbus::next`]. Of log lines it knows nothing.
     pub fn announce(&mut self, number: u64, announcement: &Announcement) {
         if let Announcement::Reply(caller, answer) = announcement {
-            self.queue_reply(caller, number, |caller| announce::answer(caller, answer));
+            self.queue_reply(caller, number, |caller, is_inside| announce::answer(caller, is_inside, answer));
             return;
         }
         if !self.connections.values().any(Connection::listens) {
             return;
         }
         let mut ended = Vec::new();
+        let root = announce::root_of(announcement);
+        let hears = |connection: &&mut Connection| {
+            connection.listens() && root.is_none_or(|root| connection.root.as_deref() == root)
+        };
         for message in announce::signals(announcement, &self.view) {
-            for connection in self.connections.values_mut().filter(|connection| connection.listens()) {
+            for connection in self.connections.values_mut().filter(hears) {
                 match connection.queue(0, message.clone()) {
                     // Where there was no room before, there is none until the poller says so.
                     Ok(()) if connection.awaits_room => {}
@@ -358,7 +382,7 @@ impl Dbus {
     /// Answers a [`Control`]. As nothing of it is in the journal, it stays in its socket until the answer is out: should
     /// this manager end before, the next one finds it there.
     pub fn reply(&mut self, caller: &Caller, result: Result<(), ControlError>) {
-        self.queue_reply(caller, 0, |caller| match &result {
+        self.queue_reply(caller, 0, |caller, _| match &result {
             Ok(()) => plain::reply(caller, plain::Body::Nothing),
             Err(error) => announce::refused(caller, &error.into()),
         });
@@ -373,12 +397,12 @@ impl Dbus {
         if self.is_on_bus() { self.reply(caller, Ok(())) } else { self.bus.wait(caller.clone()) }
     }
 
-    fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller) -> Option<Bytes>) {
+    fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller, bool) -> Option<Bytes>) {
         let Some(connection) = self.connections.get_mut(&caller.connection) else { return };
         if connection.is_silenced(caller) {
             return;
         }
-        let Some(message) = make(caller) else { return };
+        let Some(message) = make(caller, connection.root.is_some()) else { return };
         match connection.queue(number, message) {
             Ok(()) => _ = self.dirty.insert(caller.connection),
             Err(end) => {

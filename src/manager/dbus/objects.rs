@@ -2,7 +2,8 @@
 //! no object is ever registered.
 
 use machine::job::Instance;
-use machine::state::{ClassRecord, State};
+use machine::root;
+use machine::state::ClassRecord;
 use zbus::Variant;
 
 use super::interface::{Handled, Interface, May, Method, Outcome, Refusal, Request};
@@ -23,13 +24,14 @@ pub(super) enum Object<'a> {
 
 impl<'a> Object<'a> {
     /// Finds an object.
-    pub(super) fn find(state: &'a State, path: &str) -> Option<Self> {
+    pub(super) fn find(request: &Request<'a>, path: &str) -> Option<Self> {
+        let state = request.state;
         Some(match path::place(path)? {
             Place::Above(children) => Self::Node(children.iter().map(|&child| child.to_owned()).collect()),
-            Place::Manager => Self::Manager { has_jobs: state.classes().next().is_some() },
-            Place::Jobs => Self::Node(state.classes().map(|(name, _)| path::escape(name)).collect()),
-            Place::Class(name) => Self::Class(state.class(&name)?),
-            Place::Instance(class, name) => Self::Instance(state.find(&class, &name)?),
+            Place::Manager => Self::Manager { has_jobs: own_classes(request).next().is_some() },
+            Place::Jobs => Self::Node(own_classes(request).map(|name| path::escape(root::bare(name))).collect()),
+            Place::Class(name) => Self::Class(state.class(&request.named(&name))?),
+            Place::Instance(class, name) => Self::Instance(state.find(&request.named(&class), &name)?),
             Place::Init => Self::Init,
         })
     }
@@ -90,6 +92,12 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The names of the classes that are listed for a caller: those of its root.
+pub(super) fn own_classes<'a>(request: &Request<'a>) -> impl Iterator<Item = &'a str> {
+    let root = request.root;
+    request.state.classes().map(|(name, _)| name).filter(move |name| root::of(name) == root)
+}
+
 /// Decides what becomes of a method call. `is_privileged` is none as long as it is not known who it comes from.
 pub(super) fn dispatch(request: &Request<'_>, is_privileged: Option<bool>) -> Outcome {
     match try_dispatch(request, is_privileged) {
@@ -113,7 +121,7 @@ fn try_dispatch(request: &Request<'_>, is_privileged: Option<bool>) -> Handled {
     if interface == Some(standard::PEER.name) && standard::PEER.method(member).is_some() {
         return standard::handle_peer(request, member);
     }
-    let object = Object::find(request.state, path).ok_or_else(unknown)?;
+    let object = Object::find(request, path).ok_or_else(unknown)?;
     let (interface, method) = object.method(interface, member).ok_or_else(unknown)?;
     match (method.may, is_privileged) {
         (May::Anyone, _) | (May::Privileged, Some(true)) => {}

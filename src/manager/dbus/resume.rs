@@ -62,7 +62,10 @@ impl Dbus {
             }
         };
         self.next_connection = self.next_connection.max(number + 1);
-        let connection = Connection::resumed(number, name, socket, role);
+        let mut connection = Connection::resumed(number, name, socket, role);
+        if matches!(role, Role::Client { .. }) {
+            self.settle_root(&mut connection);
+        }
         match self.poll.add(&connection.socket, number) {
             Ok(()) => self.settle(connection, Ok(Step::Nothing)),
             Err(error) => self.settle(connection, Err(error.into())),

@@ -98,7 +98,14 @@ impl Dbus {
             Role::Bus => self.bus.is_privileged(caller.sender.as_deref(), self.config.own_uid),
             Role::Asker => Some(false),
         };
-        let request = Request { state, view: &self.view, config: &self.config, caller: &caller, message: &message };
+        let request = Request {
+            state,
+            view: &self.view,
+            config: &self.config,
+            caller: &caller,
+            message: &message,
+            root: connection.root.as_deref(),
+        };
         let outcome = dispatch(&request, is_privileged);
         let wants_reply = !message.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED);
         if matches!(outcome, Outcome::Call { .. } | Outcome::Control(_)) {

@@ -8,6 +8,7 @@ use zbus::{ObjectPath, OwnedFd, Variant};
 use super::interface::{
     Handled, Interface, Outcome, Property, Refusal, Request, call, guarded, open, readable, signal, value,
 };
+use super::objects::own_classes;
 use super::{Control, path, state_json};
 
 /// What clients take the version number from (its third word).
@@ -51,18 +52,18 @@ pub(super) fn handle(request: &Request<'_>, method: &str) -> Handled {
         "ReloadConfiguration" => control(Control::ReloadConfiguration),
         "GetJobByName" => job_by_name(request),
         "GetAllJobs" => {
-            let names = request.state.classes().map(|(name, _)| name);
+            let names = own_classes(request).map(|name| request.shown(name));
             request.reply(&names.filter_map(|name| ObjectPath::try_from(path::class(name)).ok()).collect::<Vec<_>>())
         }
         "GetState" => request.reply(&state_json::write(request.state, &request.view.sources)),
         "Restart" => call(Call::RestartInit),
         "EmitEvent" => {
-            let (name, environment, wait) = request.arguments()?;
-            call(Call::Emit { name, environment, wait, file: None })
+            let (name, environment, wait): (String, _, _) = request.arguments()?;
+            call(Call::Emit { name: event(request, &name), environment, wait, file: None })
         }
         "EmitEventWithFile" => {
-            let (name, environment, wait, file): (_, _, _, OwnedFd) = request.arguments()?;
-            let call = Box::new(Call::Emit { name, environment, wait, file: None });
+            let (name, environment, wait, file): (String, _, _, OwnedFd) = request.arguments()?;
+            let call = Box::new(Call::Emit { name: event(request, &name), environment, wait, file: None });
             Ok(Outcome::Call { call, file: Some(file.into()) })
         }
         "NotifyDiskWriteable" => control(Control::NotifyDiskWriteable),
@@ -86,10 +87,15 @@ fn job_by_name(request: &Request<'_>) -> Handled {
     if name.is_empty() {
         return Err(CallError::EmptyName.into());
     }
-    if request.state.class(&name).is_none() {
+    if request.state.class(&request.named(&name)).is_none() {
         return Err(CallError::UnknownJob(name).into());
     }
     object(request, path::class(&name))
+}
+
+/// The event that a caller calls so. None has no name, wherever it is emitted.
+fn event(request: &Request<'_>, name: &str) -> String {
+    if name.is_empty() { String::new() } else { request.named(name) }
 }
 
 /// An answer that is one object path.
@@ -110,44 +116,44 @@ fn environment_method(request: &Request<'_>, method: &str) -> Handled {
     match method {
         "GetEnv" => {
             let (details, name): (Vec<String>, String) = request.arguments()?;
-            let job = job(details)?;
+            let job = job(request, details)?;
             request.reply(&query::variable(request.state, borrowed(&job), &name)?)
         }
         "ListEnv" => {
             let (details,): (Vec<String>,) = request.arguments()?;
-            let job = job(details)?;
+            let job = job(request, details)?;
             request.reply(&query::table(request.state, borrowed(&job))?)
         }
         "SetEnv" => {
             let (details, variable, replace): (_, String, _) = request.arguments()?;
-            call(Call::SetEnvironment { job: job(details)?, entries: vec![variable], replace })
+            call(Call::SetEnvironment { job: job(request, details)?, entries: vec![variable], replace })
         }
         "SetEnvList" => {
             let (details, entries, replace) = request.arguments()?;
-            call(Call::SetEnvironment { job: job(details)?, entries, replace })
+            call(Call::SetEnvironment { job: job(request, details)?, entries, replace })
         }
         "UnsetEnv" => {
             let (details, name): (_, String) = request.arguments()?;
-            call(Call::UnsetEnvironment { job: job(details)?, names: vec![name] })
+            call(Call::UnsetEnvironment { job: job(request, details)?, names: vec![name] })
         }
         "UnsetEnvList" => {
             let (details, names) = request.arguments()?;
-            call(Call::UnsetEnvironment { job: job(details)?, names })
+            call(Call::UnsetEnvironment { job: job(request, details)?, names })
         }
         "ResetEnv" => {
             let (details,): (Vec<String>,) = request.arguments()?;
-            call(Call::ResetEnvironment { job: job(details)? })
+            call(Call::ResetEnvironment { job: job(request, details)? })
         }
         _ => Err(Refusal::unknown_method(format!("There is no method {method}"))),
     }
 }
 
 /// The `job` argument: nothing for the global table, or the name of a job and of its instance.
-fn job(details: Vec<String>) -> Result<Option<(String, String)>, Refusal> {
+fn job(request: &Request<'_>, details: Vec<String>) -> Result<Option<(String, String)>, Refusal> {
     let mut details = details.into_iter();
     match (details.next(), details.next(), details.next()) {
         (None, ..) => Ok(None),
-        (Some(class), instance, None) => Ok(Some((class, instance.unwrap_or_default()))),
+        (Some(class), instance, None) => Ok(Some((request.named(&class), instance.unwrap_or_default()))),
         _ => Err(Refusal::arguments("Job must be nothing, or a name and an instance")),
     }
 }

@@ -124,7 +124,7 @@ impl Outcome {
 /// # Errors
 /// When no session can be started, or it does not answer any more.
 pub fn run(plan: &Plan) -> Result<Outcome, String> {
-    let names = conf::read_all(&plan.directories, READING).0.into_iter().map(|class| class.name).collect();
+    let names = conf::read_all(&plan.directories, None, READING).0.into_iter().map(|class| class.name).collect();
     let session = Session::start(&plan.directories)?;
     let raid = Raid {
         session,

@@ -195,6 +195,7 @@ impl World {
             own_uid: nix::unistd::geteuid().as_raw(),
             is_session: setup.is_session,
             version: "stayup 0".into(),
+            has_chroot_sessions: false,
             bus_address: setup.bus_address,
         };
         let above = held.keys().filter_map(|name| manager::dbus::connection_number(name)).max().unwrap_or(0);
@@ -258,6 +259,7 @@ impl World {
                 self.held.remove(&name);
                 self.take(Input::Disconnected(connection));
             }
+            Incoming::Root(_) => {}
             Incoming::Call { caller, call, file } => {
                 self.files.extend(file);
                 if self.death == Death::BeforeJournal {

@@ -11,7 +11,7 @@ use std::os::unix::net::{SocketAddr, UnixListener};
 use std::time::Duration;
 
 use journal::FileStorage;
-use keeper::protocol::{Entry, Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
+use keeper::protocol::{Entry, Finish, Identity, MANAGER_IMAGE, Reason, SpawnRequest, Stage, ToKeeper, ToManager};
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::Input;
@@ -61,6 +61,8 @@ struct Init {
     files: HashMap<String, OwnedFd>,
     /// Calls of `ReloadConfiguration` that are answered after the next look.
     reloads: Vec<Caller>,
+    /// Why processes cannot be started that the keeper was told to refuse.
+    refusals: HashMap<u64, String>,
     has_looked: bool,
     /// The other roots that jobs were known of in the beginning.
     roots: BTreeSet<String>,
@@ -136,6 +138,7 @@ impl Init {
             cgroups,
             files: files.into_iter().collect(),
             reloads: Vec::new(),
+            refusals: HashMap::new(),
             has_looked: false,
             roots,
             has_image,
@@ -179,9 +182,9 @@ impl Init {
                 if matches!(message, ToManager::Ping { .. }) {
                     self.tend_journal();
                 }
-                self.hear(message)?;
+                self.hear_keeper(message)?;
                 while let Some((message, _)) = self.link.try_next()? {
-                    self.hear(message)?;
+                    self.hear_keeper(message)?;
                 }
                 self.notify.keeper_has_spoken();
                 Ok(())
@@ -221,8 +224,8 @@ impl Init {
         }
     }
 
-    /// Hands a process to the keeper, or says why it cannot be started.
-    fn spawn_as(&mut self, spawn: &machine::spawn::Spawn, identity: Option<Identity>) -> io::Result<Option<Input>> {
+    /// Hands a process to the keeper.
+    fn spawn_as(&mut self, spawn: &machine::spawn::Spawn, identity: Option<Identity>) -> io::Result<()> {
         let log_file = output::file_name(&spawn.class, &spawn.instance);
         let files = &self.files;
         let open = |name: &str| files.get(name).and_then(|file| file.try_clone().ok());
@@ -236,22 +239,42 @@ impl Init {
                 if let Some((name, master)) = prepared.output {
                     self.output.adopt(name, log_file, master);
                 }
-                Ok(None)
+                Ok(())
             }
-            Err(reason) => Ok(Some(Input::SpawnFailed { ticket: spawn.ticket, reason })),
+            Err(reason) => self.give_up(spawn, reason),
+        }
+    }
+
+    /// A process that cannot be started. The keeper is asked for one without a program, which it refuses, unless a manager
+    /// before this one has asked for the real one: then there is that.
+    fn give_up(&mut self, spawn: &machine::spawn::Spawn, reason: String) -> io::Result<()> {
+        self.refusals.insert(spawn.ticket, reason);
+        let (ticket, label) = (spawn.ticket, spawn.label.clone());
+        let request = SpawnRequest { ticket, label, ..SpawnRequest::default() };
+        self.link.send(ToKeeper::Spawn(Box::new(request)), Vec::new())
+    }
+
+    /// The keeper has said something. Why it was asked for what it must refuse is known only here.
+    fn hear_keeper(&mut self, message: ToManager) -> io::Result<()> {
+        let reason = match &message {
+            ToManager::SpawnFailed { ticket, .. } | ToManager::Spawned { ticket, .. } => self.refusals.remove(ticket),
+            _ => None,
+        };
+        match (message, reason) {
+            (ToManager::SpawnFailed { ticket, stage: Stage::Request, .. }, Some(reason)) => {
+                self.take(Input::SpawnFailed { ticket, reason })
+            }
+            (message, _) => self.hear(message),
         }
     }
 
     /// Who a job runs as has been found out.
     fn identify(&mut self, ticket: u64, identity: Result<Identity, crate::users::LookupError>) -> io::Result<()> {
-        let failure = match identity {
-            Ok(identity) => match machine::spawn::describe(&self.memory.state, ticket) {
-                Some(spawn) => self.spawn_as(&spawn, Some(identity))?,
-                None => None,
-            },
-            Err(error) => Some(Input::SpawnFailed { ticket, reason: error.to_string() }),
-        };
-        failure.map_or(Ok(()), |input| self.take(input))
+        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
+        match identity {
+            Ok(identity) => self.spawn_as(&spawn, Some(identity)),
+            Err(error) => self.give_up(&spawn, error.to_string()),
+        }
     }
 
     /// A job says something of itself; it is taken from its socket when what it led to is in the journal.
@@ -470,12 +493,12 @@ impl World for Init {
         self.link.send(message, Vec::new())
     }
 
-    fn spawn(&mut self, ticket: u64) -> io::Result<Option<Input>> {
-        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(None) };
+    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
+        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
         let (setuid, setgid) = (&spawn.attributes.setuid, &spawn.attributes.setgid);
         if setuid.is_some() || setgid.is_some() {
             self.users.ask(ticket, setuid.clone(), setgid.clone());
-            return Ok(None);
+            return Ok(());
         }
         self.spawn_as(&spawn, None)
     }

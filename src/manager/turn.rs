@@ -80,12 +80,12 @@ pub trait World {
     /// When the keeper is gone.
     fn send(&mut self, message: ToKeeper) -> io::Result<()>;
 
-    /// Has the keeper start the process of a ticket, now or as soon as all is known that it takes. What it returns is the
-    /// next input: that it cannot be started.
+    /// Has the keeper start the process of a ticket, now or as soon as all is known that it takes. It is the keeper, too,
+    /// that says when it cannot be started: only it knows whether an earlier manager has asked for the same.
     ///
     /// # Errors
     /// When the keeper is gone.
-    fn spawn(&mut self, ticket: u64) -> io::Result<Option<Input>>;
+    fn spawn(&mut self, ticket: u64) -> io::Result<()>;
 
     /// Tells whoever listens; the number is that of the announcement.
     fn announce(&mut self, number: u64, announcement: &Announcement);
@@ -152,14 +152,13 @@ pub trait Turn: World {
         let origin = Origin::of(&input, |caller| self.who(caller));
         let outcome = machine::turn(&mut self.memory().state, now_ms, input);
         record(self, &origin, &outcome.changes);
-        let Performed { last, failures } = perform(self, outcome.effects)?;
-        if let Some(last) = last {
+        if let Some(last) = perform(self, outcome.effects)? {
             let through = self.performed(last);
             let outcome = machine::turn(&mut self.memory().state, now_ms, Input::Performed(through));
             record(self, &Origin::Performed, &outcome.changes);
             perform(self, outcome.effects)?;
         }
-        failures.into_iter().try_for_each(|input| self.take(input))
+        Ok(())
     }
 
     /// The first turns of a manager: what it was told, and what the keeper knows.
@@ -281,23 +280,14 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     }
 }
 
-/// What came of the effects of a turn.
-#[derive(Default)]
-struct Performed {
-    /// The number of the last announcement, if there was one.
-    last: Option<u64>,
-    /// Processes that cannot be started. Taken when the turn is over: what they lead to has later announcements than it.
-    failures: Vec<Input>,
-}
-
-/// Does what was decided. What the keeper is to do comes first, because a process takes the longest; what is only told comes
+/// Does what was decided; the number of the last announcement, if there was one. What the keeper is to do comes first, because a process takes the longest; what is only told comes
 /// after it, and last what nobody waits for.
-fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result<Performed> {
-    let mut performed = Performed::default();
+fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result<Option<u64>> {
+    let mut last = None;
     let (mut announcements, mut acknowledgements) = (Vec::new(), Vec::new());
     for effect in effects {
         match effect {
-            Effect::Spawn(ticket) => performed.failures.extend(world.spawn(ticket)?),
+            Effect::Spawn(ticket) => world.spawn(ticket)?,
             Effect::Signal { ticket, request, signal, whole_group } => {
                 world.send(ToKeeper::Signal { ticket, request, signal, whole_group })?;
             }
@@ -315,10 +305,10 @@ fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result
         }
     }
     for (number, announcement) in announcements {
-        performed.last = Some(number);
+        last = Some(number);
         world.announce(number, &announcement);
     }
     world.push();
     acknowledgements.into_iter().try_for_each(|ticket| world.send(ToKeeper::Acknowledge { ticket }))?;
-    Ok(performed)
+    Ok(last)
 }

@@ -15,10 +15,11 @@ use crate::seen::{Seen, Watch};
 
 /// SIGSEGV: what a crash of the keeper is told as.
 const SIGSEGV: i32 = 11;
-/// ESRCH, ENOENT, EAGAIN (errno(3)).
+/// ESRCH, ENOENT, EAGAIN, EINVAL (errno(3)).
 const ESRCH: i32 = 3;
 const ENOENT: i32 = 2;
 const EAGAIN: i32 = 11;
+const EINVAL: i32 = 22;
 
 /// The heartbeat, and how many unanswered pings are too many, as in the program.
 const BEAT_MS: u64 = 5_000 / 3;
@@ -248,6 +249,9 @@ impl Keeper {
             Ok(index) => index,
             Err(errno) => return watch.fail("keeper", format!("the table is full: {}", errno.desc())),
         };
+        if request.argv.is_empty() {
+            return self.set_failed(index, Stage::Request, EINVAL, watch);
+        }
         if self.refuses() {
             return self.set_failed(index, Stage::Clone, EAGAIN, watch);
         }

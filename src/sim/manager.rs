@@ -357,13 +357,8 @@ impl World for Acting<'_> {
         self.out.fuse.burn(Point::Sent)
     }
 
-    fn spawn(&mut self, ticket: u64) -> io::Result<Option<Input>> {
-        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(None) };
-        if self.out.keeper.refuses() {
-            // A manager needs descriptors, too.
-            self.out.watch.see(&Seen::Refused { ticket });
-            return Ok(Some(Input::SpawnFailed { ticket, reason: "too many open files".into() }));
-        }
+    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
+        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
         let is_errand = spawn.kind == ProcessKind::Main
             && self.memory.state.class(&spawn.class).is_some_and(|record| record.definition.task);
         let mut environment = Environment::default();
@@ -377,13 +372,14 @@ impl World for Acting<'_> {
         let request = SpawnRequest {
             ticket,
             label: spawn.label,
+            // A manager needs descriptors, too. What it cannot prepare it has the keeper refuse.
+            argv: if self.out.keeper.refuses() { Vec::new() } else { vec![b"program".to_vec()] },
             environment,
             follow_forks: if matches!(spawn.expect, Expect::Fork | Expect::Daemon) { spawn.expect.awaits() } else { 0 },
             report_stop: spawn.expect == Expect::Stop,
             ..SpawnRequest::default()
         };
-        self.send(ToKeeper::Spawn(Box::new(request)))?;
-        Ok(None)
+        self.send(ToKeeper::Spawn(Box::new(request)))
     }
 
     fn announce(&mut self, number: u64, announcement: &Announcement) {

@@ -6,6 +6,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,6 +42,7 @@ fn link_statically() -> Result<(), String> {
             fs::write(out.join(&name), &script).map_err(|error| format!("cannot write {name}: {error}"))?;
         }
     }
+    shadow_mold(&out)?;
     println!("cargo::rustc-link-arg-bins=-L{}", out.display());
     println!("cargo::rustc-link-arg-bins=-static");
     // Without relocations of its own there is nothing to go wrong before main().
@@ -48,21 +50,42 @@ fn link_statically() -> Result<(), String> {
     Ok(())
 }
 
+/// `-fuse-ld=mold`, where it is set for everything, must not hold for this program: mold (1.10 of Debian 12) leaves
+/// `__rela_iplt_start` of a static program at zero, so that memcpy(3) is never resolved, copies nothing, and the program
+/// falls over before its main(). The C compiler looks for `ld.mold` in our directory first, and finds its own linker there.
+fn shadow_mold(out: &Path) -> Result<(), String> {
+    let linker = ask_compiler("-print-prog-name=ld")?;
+    let linker = env::split_paths(&env::var_os("PATH").unwrap_or_default())
+        .map(|directory| directory.join(&linker))
+        .find(|path| path.is_file())
+        .ok_or_else(|| format!("there is no {linker}"))?;
+    let shadow = out.join("ld.mold");
+    let _ = fs::remove_file(&shadow);
+    symlink(&linker, &shadow).map_err(|error| format!("cannot make {}: {error}", shadow.display()))?;
+    println!("cargo::rustc-link-arg-bins=-B{}", out.display());
+    Ok(())
+}
+
 /// Where the C compiler keeps this archive.
 fn locate(name: &str) -> Result<String, String> {
+    let path = ask_compiler(&format!("-print-file-name={name}"))?;
+    // A compiler that has no such file answers with the bare name.
+    if Path::new(&path).is_absolute() && Path::new(&path).exists() {
+        Ok(path)
+    } else {
+        Err(format!("the C compiler has no {name} (install the C library's development files)"))
+    }
+}
+
+/// What the C compiler answers to an option.
+fn ask_compiler(option: &str) -> Result<String, String> {
     let compiler = env::var("CC").ok().filter(|cc| !cc.trim().is_empty()).unwrap_or_else(|| "cc".to_owned());
     let mut words = compiler.split_whitespace();
     let program = words.next().unwrap_or("cc");
     let output = Command::new(program)
         .args(words)
-        .arg(format!("-print-file-name={name}"))
+        .arg(option)
         .output()
         .map_err(|error| format!("cannot run {program}: {error}"))?;
-    let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    // A compiler that has no such file answers with the bare name.
-    if Path::new(&path).is_absolute() && Path::new(&path).exists() {
-        Ok(path)
-    } else {
-        Err(format!("{program} has no {name} (install the C library's development files)"))
-    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -10,5 +10,6 @@ mod corpus;
 mod environment;
 #[path = "fake_init.rs"]
 mod fake_init;
+mod stock;
 mod support;
 mod telinit;

@@ -295,7 +295,7 @@ impl Server {
                 self.calls.push(format!("{} {control:?}", caller.serial));
                 self.dbus.reply(&caller, Ok(()));
             }
-            Incoming::Log(..) => {}
+            Incoming::Log(..) | Incoming::Root(_) => {}
         }
     }
 

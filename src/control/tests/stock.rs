@@ -83,7 +83,8 @@ fn every_stock_job_says_what_it_is_when_it_starts_and_when_it_ends() {
 fn stock_jobs_execute_scripts_that_are_there() {
     let programs = ["init", "telinit", "shutdown", "reboot", "runlevel", "halt", "poweroff"];
     for job in jobs() {
-        for command in [&job.main, &job.pre_start, &job.post_start, &job.pre_stop, &job.post_stop].into_iter().flatten() {
+        for command in [&job.main, &job.pre_start, &job.post_start, &job.pre_stop, &job.post_stop].into_iter().flatten()
+        {
             let (class::Command::Exec(text) | class::Command::Script(text)) = command;
             for word in text.split_whitespace().filter_map(|word| word.strip_prefix("/usr/lib/stayup/")) {
                 let script = conf().join("scripts").join(word);

@@ -10,14 +10,17 @@
 //!    in one that another ticket's process made: the other's;
 //! 3. its environment has all of the ticket's last strings (see [`Slot::markers`](keeper::table::Slot::markers)): the
 //!    ticket's; all of another's: the other's;
-//! 4. nothing known (a zombie has no environment), or at last an environment that nobody knows: the ticket's if no
-//!    other ticket waits that could say the same.
+//! 4. it has the name of the ticket's process, as a fork has: the ticket's if no other ticket waits that could say the same. Daemons
+//!    that write a title over their environment are known by this;
+//! 5. nothing known (a zombie has no environment): the ticket's if no other ticket waits that could want it.
+//!
+//! One with another name and an environment that nobody knows is a stranger.
 //!
 //! Of several, the oldest is followed, as the first fork; but the last fork goes to a live one before a zombie. A chain
 //! whose middle is gone (its parent waited for it) shows in a session that nobody known leads: two forks at once.
-//! Pure: knows numbers only, and never asks the system.
+//! The choice is pure: it knows numbers only, and never asks the system.
 
-use crate::proc::Stat;
+use crate::proc::{self, Name, Stat};
 use keeper::table::{Slot, State};
 
 /// A child of the keeper that no ticket names.
@@ -37,6 +40,8 @@ pub(crate) struct Known {
     leads: Vec<i32>,
     start_time_ticks: u64,
     markers: Vec<u32>,
+    /// What its process is called; only where a fork is waited for.
+    name: Option<Name>,
 }
 
 /// Which orphan a ticket goes on as.
@@ -47,11 +52,11 @@ pub(crate) struct Choice {
     pub(crate) forks_left: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Claim {
     No,
-    Unlikely,
     Maybe,
+    Likely,
     Yes,
 }
 
@@ -67,6 +72,7 @@ impl Known {
             leads: slot.led().to_vec(),
             start_time_ticks: slot.start_time_ticks(),
             markers: slot.markers().into_iter().filter(|&marker| marker != 0).collect(),
+            name: (slot.forks_left() > 0).then(|| proc::stat(slot.pid())).flatten().map(|stat| stat.name),
         })
     }
 
@@ -99,10 +105,12 @@ impl Known {
             Claim::Yes
         } else if others.any(|other| other.marks(orphan)) {
             Claim::No
+        } else if self.name == Some(orphan.stat.name) {
+            Claim::Likely
         } else if orphan.environment.is_empty() || self.markers.is_empty() {
             Claim::Maybe
         } else {
-            Claim::Unlikely
+            Claim::No
         }
     }
 }
@@ -114,15 +122,15 @@ pub(crate) fn is_wanted(orphan: &Orphan, all: &[Known]) -> bool {
 
 /// Which of the orphans a ticket goes on as, whose process has ended with forks left; none if it has left none.
 pub(crate) fn choose(ticket: &Known, all: &[Known], orphans: &[Orphan]) -> Option<Choice> {
-    let has_rivals = |orphan: &&Orphan| {
+    let has_rivals = |orphan: &Orphan, claim: Claim| {
         let mut rivals = all.iter().filter(|other| other.pid != ticket.pid && other.forks_left > 0);
-        rivals.any(|other| other.claim(orphan, all) != Claim::No)
+        rivals.any(|other| other.claim(orphan, all) >= claim)
     };
     let claimed = |wanted: Claim| -> Vec<&Orphan> {
         let claimed = orphans.iter().filter(|orphan| ticket.claim(orphan, all) == wanted);
-        claimed.filter(|orphan| wanted == Claim::Yes || !has_rivals(orphan)).collect()
+        claimed.filter(|orphan| wanted == Claim::Yes || !has_rivals(orphan, wanted)).collect()
     };
-    let claims = [Claim::Yes, Claim::Maybe, Claim::Unlikely];
+    let claims = [Claim::Yes, Claim::Likely, Claim::Maybe];
     let mut candidates = claims.into_iter().map(claimed).find(|claimed| !claimed.is_empty())?;
     let is_own = |orphan: &&Orphan| [orphan.stat.session, orphan.stat.group].contains(&ticket.pid);
     if candidates.iter().any(is_own) {
@@ -148,11 +156,13 @@ mod tests {
     use std::slice::from_ref as one;
 
     fn known(pid: i32, forks_left: u8, markers: &[u32]) -> Known {
-        Known { pid, forks_left, leads: vec![pid], start_time_ticks: 50, markers: markers.to_vec() }
+        Known { pid, forks_left, leads: vec![pid], start_time_ticks: 50, markers: markers.to_vec(), name: None }
     }
 
     fn orphan(pid: i32, session: i32, is_zombie: bool, environment: &[u32]) -> Orphan {
-        let stat = Stat { pid, parent: 1, group: session, session, start_time_ticks: 60, is_zombie, is_stopped: false };
+        let name = Name::default();
+        let stat =
+            Stat { pid, name, parent: 1, group: session, session, start_time_ticks: 60, is_zombie, is_stopped: false };
         Orphan { stat, environment: environment.to_vec() }
     }
 
@@ -200,6 +210,27 @@ mod tests {
         assert_eq!(chosen(&ticket, &all, &[others_session, others_environment, older, nobodys.clone()]), None);
         assert!(is_wanted(&nobodys, &all));
         assert!(!is_wanted(&nobodys, &[known(90, 0, &[8])]));
+    }
+
+    #[test]
+    fn a_daemon_that_wrote_a_title_over_its_environment_is_known_by_its_name() {
+        let named = |mut known: Known, name: u8| {
+            known.name = Some([name; 16]);
+            known
+        };
+        let ticket = named(known(100, 1, &[7]), 1);
+        let rival = named(known(90, 1, &[9]), 2);
+        let mut daemon = orphan(101, 101, false, &[66, 67]);
+        daemon.stat.name = [1; 16];
+        let mut nobodys = orphan(102, 102, false, &[5]);
+        nobodys.stat.name = [3; 16];
+        let all = [ticket.clone(), rival];
+        assert_eq!(chosen(&ticket, &all, &[nobodys.clone(), daemon.clone()]), Some((101, 0)));
+        // One that only happens to come at that time is not taken, even if nobody else waits.
+        assert_eq!(chosen(&ticket, one(&ticket), one(&nobodys)), None);
+        // Two of the same program at once cannot be told apart.
+        let twin = named(known(80, 1, &[9]), 1);
+        assert_eq!(chosen(&ticket, &[ticket.clone(), twin], one(&daemon)), None);
     }
 
     #[test]

@@ -7,10 +7,15 @@ use std::fs::{File, read, read_dir, read_link};
 use std::io::Read as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// What a process is called: by its program's file, or as it has called itself (prctl(2), `PR_SET_NAME`). A fork does not change
+/// it, and it can still be read of a zombie.
+pub(crate) type Name = [u8; 16];
+
 /// The parts of /proc/PID/stat that the keeper uses (proc_pid_stat(5)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stat {
     pub(crate) pid: i32,
+    pub(crate) name: Name,
     pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) session: i32,
@@ -30,11 +35,15 @@ pub(crate) fn stat(pid: i32) -> Option<Stat> {
 fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     // The program's name, in parentheses, may contain anything, parentheses and spaces too.
     let after_name = text.iter().rposition(|&byte| byte == b')')? + 1;
+    let before_name = text.iter().position(|&byte| byte == b'(')? + 1;
+    let mut name = Name::default();
+    name.iter_mut().zip(text.get(before_name..after_name - 1)?).for_each(|(into, &byte)| *into = byte);
     let rest = std::str::from_utf8(&text[after_name..]).ok()?;
     let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
     let number = |index| field(index).and_then(|text| text.parse().ok());
     Some(Stat {
         pid,
+        name,
         parent: number(4)?,
         group: number(5)?,
         session: number(6)?,
@@ -149,6 +158,7 @@ mod tests {
         let stat = parse_stat(42, text).expect("parses");
         let expected = Stat {
             pid: 42,
+            name: *b"a) Z (b c\0\0\0\0\0\0\0",
             parent: 7,
             group: 41,
             session: 40,

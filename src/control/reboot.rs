@@ -24,6 +24,10 @@ const OPTIONS: &[OptionSpec] = &[
     option('f', "force", "do not ask init for a shutdown: do it at once"),
     option('p', "poweroff", "with halt: power off"),
     option('w', "wtmp-only", "only write the record of the shutdown"),
+    option('d', "no-wtmp", "do not write that record"),
+    option('n', "no-sync", "do not write what is still in memory to the disks first"),
+    option('i', "interfaces", "accepted, as sysvinit's programs do; the kernel stops the network"),
+    option('h', "disks", "accepted, as sysvinit's programs do; the kernel stops the disks"),
     option('q', "quiet", "print errors only"),
     option('v', "verbose", "accepted, as Upstart's programs do"),
     OptionSpec { short: None, long: "help", value: None, help: "print this text and exit" },
@@ -113,14 +117,18 @@ fn run(program: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<(
     if !only_record && !line.has("force") && !going_down() {
         return Err(ask_for_shutdown(mode));
     }
-    if let Err(error) = Utmp::default().write_shutdown() {
+    if !line.has("no-wtmp")
+        && let Err(error) = Utmp::default().write_shutdown()
+    {
         let error = crate::address::strerror(&error);
         eprintln!("{program}: unable to record the shutdown: {error}");
     }
     if only_record {
         return Ok(());
     }
-    nix::unistd::sync();
+    if !line.has("no-sync") {
+        nix::unistd::sync();
+    }
     // Ctrl-Alt-Del at once, should it come to that: init is not listening any more.
     let _ = invoke(libc::LINUX_REBOOT_CMD_CAD_ON, None);
     let argument = line.words.first().filter(|_| mode == Mode::Reboot);
@@ -176,5 +184,14 @@ mod tests {
         assert_eq!(mode("halt", ""), Mode::Halt);
         assert_eq!(mode("halt", "-p"), Mode::PowerOff);
         assert_eq!(mode("poweroff", "-f"), Mode::PowerOff);
+    }
+
+    #[test]
+    fn scripts_that_were_written_for_sysvinit_end_the_machine() {
+        for words in [vec!["-d", "-f", "-i"], vec!["-d", "-f", "-i", "-p", "-h"], vec!["-n", "-f"], vec!["-w"]] {
+            let line = CommandLine::parse(words.iter().map(OsString::from), OPTIONS).unwrap();
+            assert_eq!(line.has("no-wtmp"), words.contains(&"-d"));
+            assert_eq!(line.has("no-sync"), words.contains(&"-n"));
+        }
     }
 }

@@ -39,6 +39,8 @@ fn force_ends_the_machine_at_once() {
     for (line, expected) in [
         ("reboot -f", Signal::SIGHUP),
         ("reboot --force recovery", Signal::SIGHUP),
+        // As scripts written for sysvinit call it.
+        ("reboot -d -f -i", Signal::SIGHUP),
         ("halt -f", Signal::SIGINT),
         ("poweroff -f", Signal::SIGINT),
     ] {

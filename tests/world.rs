@@ -107,6 +107,13 @@ impl Setup {
         setup
     }
 
+    /// An empty directory in the place of one that is there.
+    #[must_use]
+    pub fn hide(mut self, path: &str) -> Self {
+        self.act_mount("tmpfs", path, Some("tmpfs"), MsFlags::MS_NOSUID | MsFlags::MS_NODEV, Some("mode=755"));
+        self
+    }
+
     /// A directory that everybody can enter.
     #[must_use]
     pub fn directory(mut self, path: &str) -> Self {

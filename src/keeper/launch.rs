@@ -152,6 +152,20 @@ impl Launch {
         Ok(launch)
     }
 
+    /// Of a shell on the console.
+    pub(crate) fn of_shell(
+        program: &str,
+        environment: Environment,
+        open_files: (u64, u64),
+        ignored: u64,
+    ) -> Result<Self, Failure> {
+        let console = Standard::Device { is_owner: true };
+        let mut launch = Self::new(vec![program.into()], environment, console, Vec::new(), open_files)?;
+        launch.ignored = ignored;
+        launch.is_rare = true;
+        Ok(launch)
+    }
+
     fn new(
         argv: Vec<Vec<u8>>,
         environment: Environment,

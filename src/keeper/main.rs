@@ -10,6 +10,8 @@
 mod adopt;
 mod child;
 mod crash;
+mod early;
+mod emergency;
 mod follow;
 mod home;
 mod launch;
@@ -53,7 +55,13 @@ fn run(arguments: Vec<OsString>, raw_arguments: *const *const c_char) -> c_int {
     let name = arguments.next().unwrap_or_else(|| "init".into());
     let rest: Vec<OsString> = arguments.collect();
     let options = Options::new(rest.iter().cloned());
+    let is_first = std::process::id() == 1 && options.state.is_none() && options.role(1) == Role::System;
+    let problems = if is_first { early::mount_missing() } else { early::Problems::new() };
     open_standard_descriptors();
+    problems.iter().for_each(|problem| say!("{problem}"));
+    if is_first {
+        early::set_up_console();
+    }
     match options.role(std::process::id().cast_signed()) {
         Role::Help => print(options::HELP),
         Role::Version => print(&format!("{}\n", options::version())),

@@ -43,6 +43,9 @@ impl Keeper {
             self.let_go(pid);
             return self.manager_ended(status);
         }
+        if self.was_shell(pid) {
+            return self.let_go(pid);
+        }
         self.settle_ended(pid);
         if let Some((index, slot)) = self.table.by_process(pid) {
             let ticket = slot.ticket();
@@ -61,7 +64,8 @@ impl Keeper {
     /// One round while forks are followed; false when there is nothing more to do.
     fn reap_carefully(&mut self) -> bool {
         let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
-        let pids: Vec<i32> = self.table.processes().map(|(_, slot)| slot.pid()).chain([manager]).collect();
+        let pids: Vec<i32> =
+            self.table.processes().map(|(_, slot)| slot.pid()).chain([manager, self.emergency.pid()]).collect();
         let mut followed = Vec::new();
         for pid in pids.into_iter().filter(|&pid| pid > 0) {
             let Some(status) = processes::ended(pid) else { continue };
@@ -122,7 +126,7 @@ impl Keeper {
         let mut orphans: BTreeMap<i32, Orphan> = BTreeMap::new();
         loop {
             let is_new = |pid: &i32| !orphans.contains_key(pid);
-            let is_own = |pid: i32| pid == manager || pid == self.vault.pid();
+            let is_own = |pid: i32| pid == manager || pid == self.vault.pid() || pid == self.emergency.pid();
             let is_orphan = |pid: &i32| !is_own(*pid) && self.table.by_process(*pid).is_none();
             let new: Vec<i32> = proc::children().into_iter().filter(is_new).filter(is_orphan).collect();
             if new.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::child::{self, Lent};
 use crate::crash;
+use crate::emergency::Emergency;
 use crate::home::{self, Home};
 use crate::options::{Options, Role};
 use crate::processes;
@@ -68,6 +69,7 @@ pub(crate) struct Keeper {
     /// The manager of a keeper that was killed, on its way out.
     pub(crate) old_manager: Option<OwnedFd>,
     pub(crate) vault: Vault,
+    pub(crate) emergency: Emergency,
     pub(crate) watch: Watch,
     /// Messages for the manager that runs; all of them can be told anew from the table.
     pub(crate) outgoing: VecDeque<ToManager>,
@@ -159,6 +161,7 @@ impl Keeper {
             attempts: Vec::new(),
             old_manager: None,
             vault: Vault::default(),
+            emergency: Emergency::default(),
             outgoing: VecDeque::new(),
             children_changed: true,
             given_up: None,

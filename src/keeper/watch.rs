@@ -248,6 +248,7 @@ impl Keeper {
         let head = self.table.head();
         head.failed_starts.store(0, Ordering::Relaxed);
         self.watch.is_ready = true;
+        self.end_shell();
         self.watch.next_beat = self.watch.heartbeat.map(|deadline| Instant::now() + deadline / (PINGS + 1));
         self.deliver_pending_signals();
     }
@@ -360,6 +361,7 @@ impl Keeper {
         let failed = self.table.head().failed_starts.fetch_add(1, Ordering::Relaxed);
         let wait_ms = if failed == 0 { 0 } else { (50_u64 << (failed - 1).min(7)).min(5_000) };
         self.watch.start_at = Some(now + Duration::from_millis(wait_ms));
+        self.offer_shell(now);
     }
 
     fn finish(&mut self, finish: Finish, now: Instant) {

@@ -30,7 +30,9 @@ use crate::resume;
 use crate::scope::Scope;
 use crate::turn::{Arrival, Memory, Turn, World};
 use crate::users::Users;
-use crate::{conf, crash, mounts, origin, report, session, spawner};
+use crate::{conf, crash, early, emergency, mounts, origin, report, session, spawner};
+
+mod beginning;
 
 /// The name under which the keeper holds the private socket.
 const LISTENER: &str = "listener";
@@ -95,11 +97,16 @@ fn now_ms() -> u64 {
 impl Init {
     fn begin(options: Options, link: KeeperLink, greeting: Greeting) -> io::Result<Self> {
         let Greeting { occasion, entries, mut held } = greeting;
-        let scope = Scope::of(&options, occasion.session);
+        let mut scope = Scope::of(&options, occasion.session);
         if !scope.is_session {
             report::use_kernel_log();
             if occasion.reason == Reason::Boot && nix::unistd::getppid().as_raw() == 1 {
                 mounts::mount_missing().iter().for_each(|problem| report::warn(problem));
+            }
+            scope.journal_dir = early::journal_dir(&scope.journal_home, occasion.reason == Reason::Boot);
+            if scope.journal_dir != scope.journal_home {
+                let (early, home) = (scope.journal_dir.display(), scope.journal_home.display());
+                report::warn(&format!("{home} cannot be made yet; the journal is in {early} meanwhile"));
             }
         }
         let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion));
@@ -198,29 +205,6 @@ impl Init {
                 self.link.send(ToKeeper::Hold { name: MANAGER_IMAGE.into() }, vec![image])
             }
             () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
-        }
-    }
-
-    /// A journal that somebody has removed would go on taking frames that nobody finds. It is begun anew, as is one that could
-    /// not be opened before. Looked at with each ping of the keeper.
-    fn tend_journal(&mut self) {
-        let directory = &self.scope.journal_dir;
-        if self.memory.journal.is_some() && directory.join(journal::LOCK).exists() {
-            return;
-        }
-        match resume::renew(directory, &self.memory.state) {
-            Ok(journal) => {
-                self.memory.renew(journal);
-                report::warn(&format!("the journal in {} was gone; it is begun anew", directory.display()));
-            }
-            Err(error) => {
-                if self.memory.degrade() {
-                    report::error(&format!(
-                        "the journal in {} is gone: {error}; going on without",
-                        directory.display()
-                    ));
-                }
-            }
         }
     }
 
@@ -375,8 +359,9 @@ impl Init {
         if !self.has_looked {
             self.has_looked = true;
             self.tell_sources(&look);
-            let event = (!self.options.no_startup_event).then(|| self.options.startup_event.clone());
-            self.settle_job_files(|name| look.names.contains(name), event)?;
+            let event = self.startup_event(&look)?;
+            let is_system = !self.scope.is_session;
+            self.settle_job_files(|name| look.names.contains(name) || (is_system && name == emergency::JOB), event)?;
             self.write_session_file();
             self.image = Image::begin(self.scope.is_session, self.has_image);
         }

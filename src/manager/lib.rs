@@ -9,6 +9,8 @@ pub mod conf;
 pub mod crash;
 pub mod dbus;
 pub mod dump;
+pub mod early;
+pub mod emergency;
 pub mod image;
 pub mod init;
 pub mod link;

@@ -106,7 +106,7 @@ impl Notify {
             to_hold: Vec::new(),
             problems: Vec::new(),
         };
-        let path = scope.journal_dir.with_file_name("notify");
+        let path = scope.notify_path();
         let name = format!("{}/notify", scope.socket);
         let old = take(held, BY_PATH).filter(|_| path.exists());
         match adopt_or_make(old, BY_PATH, || bind_path(&path, scope.is_session), &mut started) {

@@ -36,6 +36,8 @@ pub struct Options {
     pub chroot_sessions: bool,
     /// `--no-startup-event`.
     pub no_startup_event: bool,
+    /// `emergency` or `-b` on the kernel's command line: a shell before anything else.
+    pub is_emergency: bool,
     /// `--startup-event`.
     pub startup_event: String,
     /// `-q`, `-v`, `--debug`.
@@ -58,6 +60,7 @@ impl Default for Options {
             no_cgroups: false,
             chroot_sessions: false,
             no_startup_event: false,
+            is_emergency: false,
             startup_event: "startup".into(),
             priority: None,
         }
@@ -126,6 +129,9 @@ impl Options {
                 "--chroot-sessions" => options.chroot_sessions = true,
                 "--no-sessions" => options.chroot_sessions = false,
                 "--restart" | "--write-state-file" => {}
+                "emergency" | "-b" => options.is_emergency = true,
+                // For the jobs of the boot, which read them on the kernel's command line (sysvinit's init(8)).
+                "-s" | "-S" | "-a" => {}
                 "-q" | "--quiet" => options.priority = Some(Priority::Error),
                 "-v" | "--verbose" => options.priority = Some(Priority::Info),
                 "--debug" => options.priority = Some(Priority::Debug),
@@ -162,6 +168,15 @@ mod tests {
         assert_eq!(options.conf_dirs, [PathBuf::from("a"), PathBuf::from("b")]);
         assert_eq!(options.log_dir, Some("l".into()));
         assert_eq!(options.priority, Some(Priority::Info));
+    }
+
+    #[test]
+    fn words_of_the_kernels_command_line_are_no_mistakes() {
+        let options = parse(&["single", "-s", "ro", "splash", "3"]).unwrap();
+        assert_eq!(options, Options::default());
+        for word in ["emergency", "-b"] {
+            assert!(parse(&["quiet", word]).unwrap().is_emergency);
+        }
     }
 
     #[test]

@@ -312,7 +312,7 @@ fn try_open(directory: &Path, recovery: &mut Recovery) -> Result<(Log<FileStorag
 }
 
 /// Makes the directory, for our eyes only. One that is there must be ours: /dev/shm is open to everybody.
-fn make_directory(directory: &Path) -> io::Result<()> {
+pub(crate) fn make_directory(directory: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let owner = fs::symlink_metadata(directory)?.uid();
     if owner == nix::unistd::geteuid().as_raw() {

@@ -7,6 +7,7 @@ use machine::environ::Table;
 use machine::input::Settings;
 use nix::unistd::{Uid, getppid};
 
+use crate::early;
 use crate::options::Options;
 
 /// Address of the system init's private socket, as in D-Bus addresses (`unix:abstract=…`).
@@ -30,6 +31,8 @@ pub struct Scope {
     pub log_dir: PathBuf,
     /// The journal.
     pub journal_dir: PathBuf,
+    /// Where it is to be as soon as it can, see [`early`].
+    pub journal_home: PathBuf,
     /// The session file, if there is a place for it: clients look for it under the pid of the keeper that they see.
     pub session_file: Option<PathBuf>,
     /// That of the keeper before, which was killed.
@@ -67,6 +70,7 @@ impl Scope {
             socket,
             conf_dirs: conf_dirs.map(|path| absolute(&path)).collect(),
             log_dir: absolute(&log_dir),
+            journal_home: journal_dir.clone(),
             journal_dir,
             session_file: session_file(keeper_pid),
             old_session_file: session_file(number).filter(|_| number != keeper_pid),
@@ -77,6 +81,12 @@ impl Scope {
     #[must_use]
     pub fn address(&self) -> String {
         format!("unix:abstract={}", self.socket)
+    }
+
+    /// The socket on which jobs say that they are ready, by path.
+    #[must_use]
+    pub fn notify_path(&self) -> PathBuf {
+        if self.is_session { self.journal_dir.with_file_name("notify") } else { early::notify_path(&self.journal_dir) }
     }
 
     /// What the machine is told.

@@ -8,6 +8,7 @@ mod bus;
 mod chroot;
 mod command_lines;
 mod damage;
+mod early;
 mod hang;
 mod kills;
 mod ladder;

@@ -9,7 +9,8 @@ crate::tests!(
     process_one_survives_its_faults,
     process_one_does_not_exit,
     process_one_reboots,
-    process_one_drops_wrong_options
+    process_one_drops_wrong_options,
+    process_one_has_a_shell_when_no_manager_can_be_started
 );
 
 /// None, with a line, where namespaces are not to be had.
@@ -95,4 +96,20 @@ fn process_one_drops_wrong_options() {
     let text = std::fs::read(format!("/proc/{}/cmdline", manager.pid)).expect("cmdline");
     assert_eq!(text.iter().filter(|&&byte| byte == 0).count(), 1);
     assert!(world.printed().contains("starting the manager without"), "{}", world.printed());
+}
+
+fn process_one_has_a_shell_when_no_manager_can_be_started() {
+    let Some(world) = world(&[]) else { return };
+    for _ in 0..5 {
+        assert!(!world.printed().contains("no manager can be started"), "{}", world.printed());
+        world.manager().exit(1);
+    }
+    until("there is a shell", || world.printed().contains("on the console; the manager is tried again meanwhile"));
+    // In nobody's way: the next one that works has everything.
+    let (mut manager, roll_call) = world.ready();
+    assert_eq!((roll_call.occasion.failed_starts, roll_call.tickets()), (5, Vec::new()));
+    manager.spawn(request(1, &["true"]));
+    assert_eq!(manager.exited(1), ExitStatus::Code(0));
+    let keeper = process_one(&world);
+    until("the shell has gone", || children(keeper) == [manager.pid]);
 }

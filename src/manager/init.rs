@@ -521,7 +521,7 @@ impl World for Init {
         self.dbus.push();
     }
 
-    fn performed(&self, through: u64) -> u64 {
+    fn performed(&mut self, through: u64) -> u64 {
         self.dbus.performed(through)
     }
 

@@ -94,7 +94,7 @@ pub trait World {
     fn push(&mut self);
 
     /// Of the announcements up to this one, up to which all are out.
-    fn performed(&self, through: u64) -> u64;
+    fn performed(&mut self, through: u64) -> u64;
 
     /// The call is in the journal: it may be taken from where it came from.
     fn done(&mut self, caller: &Caller);

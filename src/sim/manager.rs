@@ -402,7 +402,7 @@ impl World for Acting<'_> {
         }
     }
 
-    fn performed(&self, through: u64) -> u64 {
+    fn performed(&mut self, through: u64) -> u64 {
         let clients = self.out.bus.clients.values();
         let unsent = clients.filter_map(|client| client.unsent.front()).map(|(number, _)| *number).min();
         unsent.map_or(through, |unsent| through.min(unsent.saturating_sub(1)))

@@ -102,7 +102,7 @@ impl Init {
                 mounts::mount_missing().iter().for_each(|problem| report::warn(problem));
             }
         }
-        let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion));
+        let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion)?);
         recovery.keep(entries.len());
         let summary = recovery.summary();
         recovery.findings.iter().chain(&summary).for_each(|finding| report::warn(finding));

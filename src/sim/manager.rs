@@ -129,6 +129,10 @@ impl Manager {
         let opened = match Log::open(out.disk.clone(), out.journal) {
             Ok(opened) => Some(opened),
             Err(_) if out.fuse.is_blown() => return None,
+            Err(error) if resume::is_passing(&error) && occasion.failed_starts < resume::PATIENT_STARTS => {
+                out.watch.see(&Seen::Note(&format!("{error}; another manager tries again")));
+                return None;
+            }
             Err(error) => {
                 // As the program does: set aside, and a new one begun.
                 out.watch.see(&Seen::Lost(&format!("the journal cannot be opened: {error}")));

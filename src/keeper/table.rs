@@ -204,6 +204,8 @@ impl Table {
                 if self.tickets.contains_key(&ticket) {
                     return Err("its ticket is there twice");
                 }
+                // A table of version 1 has no such number.
+                self.head().note_number(ticket.max(slot.last_signal_request()));
                 let is_alive = matches!(state, State::Starting | State::Running);
                 if is_alive && pid != 0 {
                     if self.processes.contains_key(&pid) {
@@ -284,6 +286,7 @@ impl Table {
             return Err(Errno::EEXIST);
         }
         let index = self.take_free()?;
+        self.head().note_number(new.ticket);
         let slot = &self.slots()[index];
         slot.ticket.store(new.ticket, Ordering::Relaxed);
         slot.set_text(new.label, LABEL_MAX_BYTES);
@@ -363,6 +366,22 @@ impl Table {
         slot.process.store(process_word(pid, forks_left), Ordering::Release);
         self.processes.remove(&before);
         self.processes.insert(pid, index);
+    }
+
+    /// A signal request of this ticket was carried out.
+    pub fn set_signalled(&self, index: usize, request: u64) {
+        self.head().note_number(request);
+        self.slots()[index].set_last_signal_request(request);
+    }
+
+    /// A running ticket whose process is no child of this keeper goes on as this one; `pidfd` is the number of a descriptor of it.
+    pub fn set_adopted_fork(&mut self, index: usize, pid: i32, start_time_ticks: u64, forks_left: u8, pidfd: i32) {
+        let slot = &self.slots()[index];
+        // First the descriptor: should there be a crash between the two, the ticket is held by the process that it is.
+        slot.descriptor.store(pidfd, Ordering::Relaxed);
+        slot.adopted.store(1, Ordering::Relaxed);
+        slot.state.store(RUNNING, Ordering::Release);
+        self.set_forked(index, pid, start_time_ticks, forks_left);
     }
 
     /// Forgets a ticket.

@@ -94,7 +94,7 @@ fn now_ms() -> u64 {
 
 impl Init {
     fn begin(options: Options, link: KeeperLink, greeting: Greeting) -> io::Result<Self> {
-        let Greeting { occasion, entries, mut held } = greeting;
+        let Greeting { occasion, entries, mut held, highest_number } = greeting;
         let scope = Scope::of(&options, occasion.session);
         if !scope.is_session {
             report::use_kernel_log();
@@ -154,6 +154,7 @@ impl Init {
             reason: occasion.reason,
             settings: init.scope.settings(&init.options),
             entries,
+            highest_number,
             connections: init.dbus.connections(),
             files: init.files.keys().cloned().collect(),
             log_priority: init.options.priority,

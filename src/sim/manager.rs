@@ -124,7 +124,7 @@ pub enum Source {
 impl Manager {
     /// Comes back: opens the journal, replays it, hears the roll call. None if it dies in there.
     pub fn begin(out: &mut Outside, greeting: Greeting) -> Option<Self> {
-        let Greeting { occasion, entries, held } = greeting;
+        let Greeting { occasion, entries, held, highest_number } = greeting;
         let recovery = Recovery { reason: describe(occasion.reason), ..Recovery::default() };
         let opened = match Log::open(out.disk.clone(), out.journal) {
             Ok(opened) => Some(opened),
@@ -161,8 +161,15 @@ impl Manager {
         manager.look(out);
         let settings = out.settings.clone();
         let reason = occasion.reason;
-        let arrival =
-            Arrival { reason, settings, entries, connections, files: Vec::new(), log_priority: Some(Priority::Info) };
+        let arrival = Arrival {
+            reason,
+            settings,
+            entries,
+            highest_number,
+            connections,
+            files: Vec::new(),
+            log_priority: Some(Priority::Info),
+        };
         manager.acting(out, |acting| acting.take_over(arrival, &recovery)).ok()?;
         out.watch.see(&Seen::Resumed { state: &manager.memory.state, table: &out.keeper.table });
         Some(manager)

@@ -251,6 +251,7 @@ pub(crate) struct RollCall {
     pub(crate) occasion: Occasion,
     pub(crate) entries: Vec<Entry>,
     pub(crate) held: BTreeMap<String, OwnedFd>,
+    pub(crate) highest_number: u64,
 }
 
 impl RollCall {
@@ -328,7 +329,7 @@ impl Manager {
 
     pub(crate) fn roll_call(&mut self) -> RollCall {
         let (ToManager::RollCallBegin(occasion), _) = self.next("the roll call") else { panic!("not a roll call") };
-        let mut roll_call = RollCall { occasion, entries: Vec::new(), held: BTreeMap::new() };
+        let mut roll_call = RollCall { occasion, entries: Vec::new(), held: BTreeMap::new(), highest_number: 0 };
         loop {
             match self.next("the rest of the roll call") {
                 (ToManager::RollCallEntry(entry), _) => roll_call.entries.push(entry),
@@ -336,6 +337,7 @@ impl Manager {
                     assert_eq!(names.len(), descriptors.len());
                     roll_call.held.extend(names.into_iter().zip(descriptors));
                 }
+                (ToManager::RollCallNumbers { highest }, _) => roll_call.highest_number = highest,
                 (ToManager::RollCallEnd, _) => return roll_call,
                 (other, _) => panic!("in the roll call: {other:?}"),
             }

@@ -10,6 +10,7 @@
 mod adopt;
 mod child;
 mod crash;
+mod ends;
 mod follow;
 mod home;
 mod launch;

@@ -322,10 +322,12 @@ impl Table {
 
     /// The process of this ticket runs, and is no child of this keeper; `pidfd` is the number of a descriptor of it.
     pub fn set_adopted(&mut self, index: usize, pid: i32, start_time_ticks: u64, pidfd: i32) {
+        let led = self.slots()[index].root_pid();
         self.set_cloned(index, pid);
         let slot = &self.slots()[index];
-        // Its children come to others.
-        slot.settle();
+        if led != 0 {
+            slot.root_pid.store(led, Ordering::Relaxed);
+        }
         slot.start_time.store(start_time_ticks, Ordering::Relaxed);
         slot.descriptor.store(pidfd, Ordering::Relaxed);
         slot.adopted.store(1, Ordering::Relaxed);

@@ -159,6 +159,13 @@ impl Table {
         read_owner(file).is_some_and(|words| words[..OWNER_WORDS - 1] == owner.words()[..OWNER_WORDS - 1])
     }
 
+    /// When the last manager of the keeper that has left this file was started, in clock ticks since boot; none if the file is no
+    /// table. Only reads.
+    #[must_use]
+    pub fn last_manager_start(file: &File) -> Option<u64> {
+        read_head(file).map(|word| word(offset_of!(Head, manager_start_time)))
+    }
+
     /// Forgets what died with the keeper that has left this table: its descriptors and its crashes.
     pub fn disown(&mut self) {
         let names: Vec<String> = self.names.keys().cloned().collect();
@@ -443,11 +450,16 @@ impl Table {
 
 /// The owner of the table in a file; none if it holds no table.
 fn read_owner(file: &File) -> Option<[u64; OWNER_WORDS]> {
+    let word = read_head(file)?;
+    Some(std::array::from_fn(|index| word(offset_of!(Head, owner) + 8 * index)))
+}
+
+/// The words of a table's head, by their offset.
+fn read_head(file: &File) -> Option<impl Fn(usize) -> u64> {
     let mut bytes = [0; size_of::<Head>()];
     file.read_exact_at(&mut bytes, 0).ok()?;
-    let word = |offset: usize| u64::from_ne_bytes(std::array::from_fn(|index| bytes[offset + index]));
-    let words = std::array::from_fn(|index| word(offset_of!(Head, owner) + 8 * index));
-    (word(offset_of!(Head, magic)) == MAGIC).then_some(words)
+    let word = move |offset: usize| u64::from_ne_bytes(std::array::from_fn(|index| bytes[offset + index]));
+    (word(offset_of!(Head, magic)) == MAGIC).then_some(word)
 }
 
 /// The bytes of a table without its indexes; everything here is async-signal-safe.

@@ -113,6 +113,7 @@ impl Default for Recovery {
 }
 
 impl Recovery {
+    #[allow(clippy::disallowed_methods, reason = "told to people")]
     fn begin(occasion: &Occasion) -> Self {
         let mut recovery = Self { reason: describe(occasion.reason), at: SystemTime::now(), ..Self::default() };
         if let Some(program) = crate::image::old_program() {

@@ -16,8 +16,10 @@ use machine::effect::{Announcement, Caller, Priority};
 use machine::input::{Input, Settings};
 use machine::job::ProcessKind;
 use machine::state::State;
+use record::Stamp;
 
 use crate::bus::{Bus, held_name};
+use crate::chance::Chance;
 use crate::disk::Disk;
 use crate::fuse::{Fuse, Point, Step, dead};
 use crate::keeper::{Greeting, Keeper};
@@ -33,6 +35,8 @@ const NEAR: u64 = 80;
 pub struct Outside {
     /// Milliseconds since boot.
     pub now_ms: u64,
+    /// See [`crate::play::Script::wall`].
+    pub wall: u64,
     /// Where the manager dies.
     pub fuse: Fuse,
     /// The journal's files.
@@ -314,6 +318,13 @@ impl Manager {
     }
 }
 
+/// What the clock on the wall shows, in microseconds since 1970: it is set back and forth by up to 40 years, at any time.
+fn wall_us(seed: u64, boot_us: u64) -> u64 {
+    const YEAR_US: u64 = 31_557_600 * 1_000_000;
+    let jump_us = if seed == 0 { 0 } else { Chance::of(seed ^ boot_us).below(80 * YEAR_US) };
+    16 * YEAR_US + boot_us + jump_us
+}
+
 /// A number that two states share if they are the same.
 fn digest(state: &State) -> u32 {
     // A state that cannot be encoded could not be journaled either.
@@ -360,6 +371,11 @@ impl World for Acting<'_> {
 
     fn now_ms(&self) -> u64 {
         self.out.now_ms
+    }
+
+    fn stamp(&self) -> Stamp {
+        let boot_us = self.out.now_ms * 1000;
+        Stamp { boot_us, wall_us: wall_us(self.out.wall, boot_us) }
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {

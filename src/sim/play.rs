@@ -39,6 +39,8 @@ pub struct Script {
     pub jobs: Option<BTreeMap<String, Class>>,
     /// The promise that is broken on purpose.
     pub sabotage: Kind,
+    /// How the clock on the wall jumps, as a seed of its own; 0 for one that does not. Nothing that is seen may depend on it.
+    pub wall: u64,
     /// Whether every step is to be told in words.
     pub has_lines: bool,
 }
@@ -157,6 +159,7 @@ impl Play {
         let out = Outside {
             jobs,
             now_ms: 10_000,
+            wall: script.wall,
             disk: Disk::new(fuse.clone(), chance.fork()),
             fuse,
             journal: journal_options(segment, checkpoint),

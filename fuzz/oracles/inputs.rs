@@ -126,9 +126,10 @@ fn roll_call(draw: &mut Draw<'_>) -> RollCall {
     let entries = draw.list(4, |draw| {
         let (kind, name, instance) = (draw.one_of(&ProcessKind::ALL), draw.one_of(&JOBS), draw.one_of(&["", "1"]));
         let label = if draw.byte().is_multiple_of(8) { draw.text() } else { spawn::label(kind, name, instance) };
-        let condition = match draw.below(4) {
+        let condition = match draw.below(5) {
             0 => RollCallCondition::Exited(cause(draw)),
             1 => RollCallCondition::Failed(draw.text()),
+            2 => RollCallCondition::Starting,
             _ => RollCallCondition::Running { forks_left: draw.byte(), has_stopped: draw.flag() },
         };
         RollCallEntry {
@@ -141,7 +142,7 @@ fn roll_call(draw: &mut Draw<'_>) -> RollCall {
         }
     });
     let (connections, files) = (draw.list(3, |draw| u64::from(draw.byte() % 4)), draw.list(2, Draw::text));
-    RollCall { is_restart, reason: draw.text(), entries, connections, files }
+    RollCall { is_restart, reason: draw.text(), entries, connections, files, highest_number: draw.number() }
 }
 
 fn call(draw: &mut Draw<'_>) -> Call {

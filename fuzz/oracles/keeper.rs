@@ -187,17 +187,18 @@ fn entry(draw: &mut Draw<'_>) -> Entry {
         pid: integer(draw),
         start_time_ticks: draw.number(),
         last_signal_request: draw.number(),
-        condition: match draw.below(3) {
+        condition: match draw.below(4) {
             0 => Condition::Running { forks_left: draw.byte(), has_stopped: draw.flag() },
             1 => Condition::Exited(status(draw)),
-            _ => Condition::Failed { stage: stage(draw), errno: integer(draw) },
+            2 => Condition::Failed { stage: stage(draw), errno: integer(draw) },
+            _ => Condition::Starting,
         },
     }
 }
 
 fn to_manager(draw: &mut Draw<'_>) -> ToManager {
     let (ticket, pid, start_time_ticks) = (draw.number(), integer(draw), draw.number());
-    match draw.below(12) {
+    match draw.below(13) {
         0 => {
             let (reason, failed_starts, restarts) = (reason(draw), word(draw), draw.number());
             ToManager::RollCallBegin(Occasion { reason, failed_starts, restarts, session: integer(draw) })
@@ -212,6 +213,7 @@ fn to_manager(draw: &mut Draw<'_>) -> ToManager {
         8 => ToManager::Stopped { ticket },
         9 => ToManager::Exited { ticket, pid, status: status(draw) },
         10 => ToManager::Signal { signal: integer(draw), sender_pid: pid, sender_uid: word(draw) },
-        _ => ToManager::Ping { number: ticket },
+        11 => ToManager::Ping { number: ticket },
+        _ => ToManager::RollCallNumbers { highest: ticket },
     }
 }

@@ -208,8 +208,9 @@ impl Signal {
 pub struct Bus {
     connection: Connection,
     stream: MessageStream,
-    /// Signals that came in while a reply was awaited.
+    /// Signals that came in while a reply was awaited, for one who wants them.
     signals: VecDeque<Signal>,
+    wants_signals: bool,
     destination: Option<String>,
 }
 
@@ -234,7 +235,8 @@ impl Bus {
             match builder.build().await {
                 Ok(connection) => {
                     let stream = MessageStream::from(&connection);
-                    let mut bus = Self { connection, stream, signals: VecDeque::new(), destination };
+                    let mut bus =
+                        Self { connection, stream, signals: VecDeque::new(), wants_signals: false, destination };
                     if bus.is_there(target).await || Instant::now() >= deadline {
                         return Ok(bus);
                     }
@@ -301,12 +303,14 @@ impl Bus {
         Ok(replies.into_iter().map(|reply| reply.and_then(|reply| decode(&reply))).collect())
     }
 
-    /// Asks a message bus to pass on the signals of the init, and to tell when its name changes hands. Needless (and
-    /// nothing is done) on a private socket, where every signal comes.
+    /// From now on signals that come in are kept for [`Bus::signal`], also those that come during calls. A message bus is
+    /// asked to pass on the signals of the init, and to tell when its name changes hands; on a private socket every signal
+    /// comes.
     ///
     /// # Errors
     /// As for [`Bus::call`].
     pub async fn subscribe(&mut self) -> Result<(), CallError> {
+        self.wants_signals = true;
         let Some(name) = &self.destination else {
             return Ok(());
         };
@@ -382,14 +386,18 @@ impl Bus {
             .map(|(index, message)| (message.primary_header().serial_num(), index))
             .collect();
         let mut replies: Vec<_> = messages.iter().map(|_| None).collect();
-        let (stream, signals) = (&mut self.stream, &mut self.signals);
+        let (stream, signals) = (&mut self.stream, self.wants_signals.then_some(&mut self.signals));
+        let mut signals = signals;
         let collect = async {
             let mut missing = replies.len();
             while missing > 0 {
                 let message = next_message(stream).await?;
                 let kind = message.message_type();
                 if kind == MessageType::Signal {
-                    signals.push_back(Signal { message });
+                    // Whoever waits for a job may wait through any number of them.
+                    if let Some(signals) = &mut signals {
+                        signals.push_back(Signal { message });
+                    }
                     continue;
                 }
                 let serial = message.header().reply_serial();

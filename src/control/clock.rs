@@ -11,6 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub const DAY_MIN: u32 = 24 * 60;
 
 /// Minutes since local midnight.
+#[allow(clippy::disallowed_methods, reason = "people type times of day")]
 pub fn minute_of_day() -> u32 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let seconds = now.unwrap_or_default().as_secs() as libc::time_t;

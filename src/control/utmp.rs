@@ -184,6 +184,7 @@ impl Record {
         Self { kind: libc::RUN_LVL, pid: byte(runlevel.level) + 256 * previous, user: "runlevel" }
     }
 
+    #[allow(clippy::disallowed_methods, reason = "what the file is to say")]
     fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![0; RECORD];
         let mut put = |offset: usize, value: &[u8]| {

@@ -77,6 +77,7 @@ impl Moment {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "people say when by the clock on the wall")]
 fn wall(text: &str) -> Option<u64> {
     let now = Zoned::now();
     let moment = if text == "now" {
@@ -180,6 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[allow(clippy::disallowed_methods, reason = "as above")]
     fn moments_are_read_as_people_write_them() {
         assert_eq!(Moment::parse("1234").unwrap(), Moment::Sequence(1234));
         assert_eq!(Moment::parse(" end").unwrap(), Moment::End);

@@ -2,24 +2,34 @@
 //!
 //! The table says which they were. Each is known again by its pid and start time, and held by a pidfd from then on, so that a
 //! pid that is used anew is never mistaken for it. What a parent gets from wait(2) comes from the pidfd (Linux 6.15), or from the
-//! zombie if it is seen before it is reaped; else nobody can tell, and that is what is told.
+//! zombie if it is seen before it is reaped, or from the keeper that has reaped it ([`crate::ends`]); else nobody can tell, and that
+//! is what is told.
+//!
+//! Where forks are followed, what an adopted process leaves comes to whoever takes orphans there. Of these, the ones are
+//! followed that are in its session or process group, or have its environment; guessing is for children of one's own.
 
 #![allow(unsafe_code)] // system calls on pidfds, which nix does not have.
 
+use crate::ends;
+use crate::follow::{self, Choice, Known, Orphan};
 use crate::proc::{self, Stat};
 use crate::processes;
 use crate::report::say;
 use crate::supervise::{ADOPTED, Keeper, OLD_MANAGER};
 use keeper::protocol::{ExitStatus, Reason, ToManager};
-use keeper::table::State;
+use keeper::table::{Slot, State};
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::sync::atomic::Ordering;
 
 /// How much later than its ticket a process may have started, in clock ticks: one that started after a pid had gone round is
 /// somebody else's.
 const START_MAX_TICKS: u64 = 200;
+
+/// How often what a process has left is looked for.
+const LOOKS: usize = 5;
 
 /// `PIDFD_SIGNAL_PROCESS_GROUP` (linux/pidfd.h, Linux 6.9).
 const SIGNAL_PROCESS_GROUP: libc::c_uint = 1 << 2;
@@ -45,7 +55,10 @@ impl Keeper {
     pub(crate) fn take_over(&mut self, number: i32) {
         let slots: Vec<usize> = self.table.tickets().map(|(index, _)| index).collect();
         let before = self.table.processes().count();
-        slots.into_iter().for_each(|index| self.adopt(index));
+        self.reapers = proc::ancestors();
+        let gone: Vec<usize> = slots.into_iter().filter(|&index| !self.adopt(index)).collect();
+        // Only now, when it is known who takes orphans here.
+        gone.into_iter().for_each(|index| self.end_adopted(index, None));
         let alive = self.adopted.len();
         say!(
             "took over session {number} from its keeper, which was killed: {alive} processes run on, {} have ended",
@@ -75,35 +88,41 @@ impl Keeper {
         }
     }
 
-    fn adopt(&mut self, index: usize) {
+    /// Holds the process of a slot; false if it is gone.
+    fn adopt(&mut self, index: usize) -> bool {
         let slot = &self.table.slots()[index];
-        let (ticket, pid, begun) = (slot.ticket(), slot.pid(), slot.start_time_ticks());
-        let found = match slot.state() {
+        let (ticket, pid) = (slot.ticket(), slot.pid());
+        match slot.state() {
             // Its keeper was killed before the clone: the manager will ask again.
-            Some(State::Starting) if pid == 0 => return self.table.remove_ticket(ticket),
-            Some(State::Starting) => {
-                open_pidfd(pid, |stat| (begun..=begun + START_MAX_TICKS).contains(&stat.start_time_ticks))
+            Some(State::Starting) if pid == 0 => {
+                self.table.remove_ticket(ticket);
+                return true;
             }
-            Some(State::Running) => open_pidfd(pid, |stat| begun != 0 && stat.start_time_ticks == begun),
-            _ => return,
-        };
-        match found {
-            Some((pidfd, stat)) => {
-                self.table.set_adopted(index, pid, stat.start_time_ticks, pidfd.as_raw_fd());
-                let slot = &self.table.slots()[index];
-                if stat.is_stopped && slot.awaits_stop() {
-                    // Nobody has told of it; and who stops twice is rare.
-                    while slot.awaits_stop() && !slot.set_stopped() {}
-                }
-                self.watch_adopted(index, pidfd);
-            }
-            None => self.table.set_exited(index, ExitStatus::Unknown),
+            Some(State::Starting | State::Running) => {}
+            _ => return true,
         }
+        let Some((pidfd, stat)) = open_pidfd(pid, |stat| started(slot).contains(&stat.start_time_ticks)) else {
+            return false;
+        };
+        self.reapers.push(stat.parent);
+        self.table.set_adopted(index, pid, stat.start_time_ticks, pidfd.as_raw_fd());
+        let slot = &self.table.slots()[index];
+        if stat.is_stopped && slot.awaits_stop() {
+            // Nobody has told of it; and who stops twice is rare.
+            while slot.awaits_stop() && !slot.set_stopped() {}
+        }
+        self.watch_adopted(index, pidfd);
+        true
     }
 
     /// A process that an image of this keeper before this one has adopted.
     pub(crate) fn resume_adopted(&mut self, index: usize) {
-        match processes::take_over(self.table.slots()[index].descriptor()) {
+        if self.reapers.is_empty() {
+            self.reapers = proc::ancestors();
+        }
+        let slot = &self.table.slots()[index];
+        self.reapers.extend(proc::own_stat(slot.pid()).map(|stat| stat.parent));
+        match processes::take_over(slot.descriptor()) {
             Some(pidfd) => self.watch_adopted(index, pidfd),
             None => self.table.set_exited(index, ExitStatus::Unknown),
         }
@@ -122,11 +141,73 @@ impl Keeper {
     pub(crate) fn adopted_ended(&mut self, index: usize) {
         let Some(pidfd) = self.adopted.get(&index) else { return };
         let slot = &self.table.slots()[index];
-        let (ticket, pid, started) = (slot.ticket(), slot.pid(), slot.start_time_ticks());
-        let Some(status) = status_of(pidfd, pid, started) else { return };
+        let (pid, started) = (slot.pid(), slot.start_time_ticks());
+        let status = match status_of(pidfd, pid, started) {
+            Found::Alive | Found::Later => return,
+            Found::Status(status) => Some(status),
+            Found::Nowhere => None,
+        };
+        self.end_adopted(index, status);
+    }
+
+    /// The process of a slot is gone: the ticket goes on as what that has left, if that is to be followed, or has ended.
+    fn end_adopted(&mut self, index: usize, status: Option<ExitStatus>) {
+        if let Some((choice, pidfd)) = self.heir(index) {
+            return self.go_on_as_adopted(index, choice, pidfd);
+        }
+        let slot = &self.table.slots()[index];
+        let (ticket, pid, started) = (slot.ticket(), slot.pid(), started(slot));
+        let status = status.unwrap_or_else(|| self.asked(pid, &started));
         self.table.set_exited(index, status);
         self.adopted.remove(&index);
         self.outgoing.push_back(ToManager::Exited { ticket, pid, status });
+    }
+
+    /// What whoever has reaped a process says of its end.
+    fn asked(&mut self, pid: i32, started: &RangeInclusive<u64>) -> ExitStatus {
+        let mut status = None;
+        self.reapers.sort_unstable();
+        self.reapers.dedup();
+        let reapers = std::mem::take(&mut self.reapers).into_iter();
+        self.reapers = reapers
+            .filter(|&reaper| {
+                let answer = if status.is_none() { ends::ask(reaper, pid, started) } else { Ok(None) };
+                status = status.or(answer.unwrap_or_default());
+                // One that is silent would keep this one waiting with each end.
+                answer != Err(Errno::ETIMEDOUT)
+            })
+            .collect();
+        status.unwrap_or(ExitStatus::Unknown)
+    }
+
+    /// What an adopted process with forks to follow has left, if it is found. It may be about to fork and end itself, between two
+    /// looks at it; what it has left then is there at the next one.
+    fn heir(&self, index: usize) -> Option<(Choice, OwnedFd)> {
+        let looks = if self.table.slots()[index].forks_left() == 0 { 0 } else { LOOKS };
+        (0..looks).find_map(|_| self.look_for_heir(index))
+    }
+
+    fn look_for_heir(&self, index: usize) -> Option<(Choice, OwnedFd)> {
+        let slot = &self.table.slots()[index];
+        let ticket = Known::of_adopted(slot);
+        let known: Vec<Known> = self.table.processes().filter_map(|(_, slot)| Known::of(slot)).collect();
+        let is_left = |stat: &Stat| self.reapers.contains(&stat.parent) && self.table.by_process(stat.pid).is_none();
+        let left = proc::all().into_iter().filter_map(proc::own_stat).filter(is_left);
+        let orphans: Vec<Orphan> = left
+            .map(|stat| Orphan { environment: proc::environment_hashes(stat.pid), stat })
+            .filter(|orphan| follow::is_surely_of(&ticket, &known, orphan))
+            .collect();
+        let choice = follow::choose(&ticket, &known, &orphans)?;
+        let (pidfd, _) = open_pidfd(choice.pid, |stat| stat.start_time_ticks == choice.start_time_ticks)?;
+        Some((choice, pidfd))
+    }
+
+    fn go_on_as_adopted(&mut self, index: usize, choice: Choice, pidfd: OwnedFd) {
+        let Choice { pid, start_time_ticks, forks_left } = choice;
+        let ticket = self.table.slots()[index].ticket();
+        self.table.set_adopted_fork(index, pid, start_time_ticks, forks_left, pidfd.as_raw_fd());
+        self.watch_adopted(index, pidfd);
+        self.outgoing.push_back(ToManager::Forked { ticket, pid, start_time_ticks, forks_left });
     }
 
     /// Signals the process of a slot, or its process group if it leads one.
@@ -172,10 +253,31 @@ fn send(pidfd: &OwnedFd, signal: i32, flags: libc::c_uint) -> Result<(), Errno> 
         .map(drop)
 }
 
-/// How the process of a pidfd has ended; none while it has not, or while that can still be found out.
-fn status_of(pidfd: &OwnedFd, pid: i32, started: u64) -> Option<ExitStatus> {
+/// When the process of a slot may have started: of one that was starting only the time of its ticket is known.
+fn started(slot: &Slot) -> RangeInclusive<u64> {
+    let begun = slot.start_time_ticks();
+    match slot.state() {
+        Some(State::Starting) => begun..=begun.saturating_add(START_MAX_TICKS),
+        // 0: nobody knows, and so it is nobody.
+        _ => begun.max(1)..=begun,
+    }
+}
+
+/// How the process of a pidfd has ended.
+enum Found {
+    /// It has not.
+    Alive,
+    /// It will be known when somebody has reaped it.
+    Later,
+    /// Like this.
+    Status(ExitStatus),
+    /// It is reaped, and the kernel does not tell.
+    Nowhere,
+}
+
+fn status_of(pidfd: &OwnedFd, pid: i32, started: u64) -> Found {
     if is_alive(pidfd.as_fd()) {
-        return None;
+        return Found::Alive;
     }
     // Twice: it may be reaped between the two looks, and then the first one has the answer.
     for _ in 0..2 {
@@ -183,16 +285,16 @@ fn status_of(pidfd: &OwnedFd, pid: i32, started: u64) -> Option<ExitStatus> {
         // SAFETY: the kernel writes as much as the number of the request says: the size of Info.
         let answer = Errno::result(unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, &raw mut info) });
         if answer.is_ok() && info.mask & INFO_EXIT != 0 {
-            return Some(of_wait_status(info.exit_code));
+            return Found::Status(of_wait_status(info.exit_code));
         }
         match proc::zombie_status(pid, started) {
-            Some(Some(status)) => return Some(of_wait_status(status)),
+            Some(Some(status)) => return Found::Status(of_wait_status(status)),
             // Somebody will reap it.
-            Some(None) if answer.is_ok() => return None,
+            Some(None) if answer.is_ok() => return Found::Later,
             _ => {}
         }
     }
-    Some(ExitStatus::Unknown)
+    Found::Nowhere
 }
 
 fn is_alive(pidfd: BorrowedFd<'_>) -> bool {

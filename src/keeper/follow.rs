@@ -66,14 +66,21 @@ const PIDS_A_TICK: i32 = 10_000;
 impl Known {
     /// Of a slot with a running process.
     pub(crate) fn of(slot: &Slot) -> Option<Self> {
-        (slot.state() == Some(State::Running)).then(|| Self {
+        // What one leaves that is no child of this keeper does not come to it.
+        let forks_left = if slot.is_adopted() { 0 } else { slot.forks_left() };
+        (slot.state() == Some(State::Running)).then(|| Self { forks_left, ..Self::of_adopted(slot) })
+    }
+
+    /// Of a slot whose process came from another keeper, in whatever state.
+    pub(crate) fn of_adopted(slot: &Slot) -> Self {
+        Self {
             pid: slot.pid(),
             forks_left: slot.forks_left(),
             leads: slot.led().to_vec(),
             start_time_ticks: slot.start_time_ticks(),
             markers: slot.markers().into_iter().filter(|&marker| marker != 0).collect(),
             name: (slot.forks_left() > 0).then(|| proc::stat(slot.pid())).flatten().map(|stat| stat.name),
-        })
+        }
     }
 
     fn is_younger_than(&self, orphan: &Orphan) -> bool {
@@ -113,6 +120,11 @@ impl Known {
             Claim::No
         }
     }
+}
+
+/// Whether an orphan shows by its session, its process group or its environment that it is this ticket's.
+pub(crate) fn is_surely_of(ticket: &Known, all: &[Known], orphan: &Orphan) -> bool {
+    ticket.claim(orphan, all) == Claim::Yes
 }
 
 /// Whether some ticket may yet want to follow this orphan.

@@ -33,8 +33,8 @@ pub(crate) enum Home {
 pub(crate) fn find_or_make() -> Option<Home> {
     let directory = sessions_directory()?;
     let owner = owner()?;
-    let mut found: Vec<(i64, i32)> = sessions(&directory);
-    // The one that was begun last.
+    let mut found: Vec<(u64, i32)> = sessions(&directory);
+    // The one that was alive last.
     found.sort_unstable_by(|one, other| other.cmp(one));
     for (_, number) in found {
         if let Some(table) = claim(&directory, number, &owner) {
@@ -100,19 +100,16 @@ fn owner() -> Option<Owner> {
     })
 }
 
-/// When each session was begun, and its number.
-fn sessions(directory: &OwnedFd) -> Vec<(i64, i32)> {
+/// When the last manager of each session was started (not by the clock on the wall, which may have been set since), and its
+/// number.
+fn sessions(directory: &OwnedFd) -> Vec<(u64, i32)> {
     let Ok(copy) = openat(directory, ".", OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()) else {
         return Vec::new();
     };
     let Ok(mut entries) = nix::dir::Dir::from_fd(copy) else { return Vec::new() };
     let numbers = entries.iter().flatten().filter_map(|entry| entry.file_name().to_str().ok()?.parse().ok());
-    let begun = |number: i32| {
-        let path = format!("{number}/{}", place::TABLE);
-        let stat = nix::sys::stat::fstatat(directory, path.as_str(), nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW).ok()?;
-        Some((stat.st_ctime, number))
-    };
-    numbers.filter_map(begun).collect()
+    let alive = |number: i32| Some((Table::last_manager_start(&open_table(directory, number).ok()?)?, number));
+    numbers.filter_map(alive).collect()
 }
 
 /// The file of a session's table, if no keeper that lives has it; from here on it is ours.

@@ -12,6 +12,7 @@ mod child;
 mod crash;
 mod early;
 mod emergency;
+mod ends;
 mod follow;
 mod home;
 mod launch;

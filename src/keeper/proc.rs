@@ -69,9 +69,29 @@ pub(crate) fn zombie_status(pid: i32, start_time_ticks: u64) -> Option<Option<i3
 
 /// Whether a process is one of this user's.
 fn is_own(pid: i32) -> bool {
+    uid(pid) == Some(nix::unistd::geteuid().as_raw())
+}
+
+/// The effective user of a process; a zombie has one, too.
+pub(crate) fn uid(pid: i32) -> Option<u32> {
     use std::os::unix::fs::MetadataExt as _;
-    let own = nix::unistd::geteuid().as_raw();
-    std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|found| found.uid() == own)
+    std::fs::metadata(format!("/proc/{pid}")).ok().map(|found| found.uid())
+}
+
+/// All processes of this pid namespace.
+pub(crate) fn all() -> Vec<i32> {
+    if !is_of_this_namespace() {
+        return Vec::new();
+    }
+    let entries = read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The processes above this one, its parent first. Whoever takes orphans here is among them.
+pub(crate) fn ancestors() -> Vec<i32> {
+    let parent = |pid: i32| own_stat(pid).map(|stat| stat.parent).filter(|&parent| parent > 0);
+    // More than any session has; a chain that changes under the look must not be endless.
+    std::iter::successors(parent(std::process::id().cast_signed()), |&pid| parent(pid)).take(32).collect()
 }
 
 /// When a process started; 0 if unknown.
@@ -101,10 +121,7 @@ pub(crate) fn children() -> Vec<i32> {
     }
     // A kernel without CONFIG_PROC_CHILDREN.
     let own = std::process::id();
-    let all = read_dir("/proc").into_iter().flatten().flatten();
-    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&pid| stat(pid).is_some_and(|stat| stat.parent.cast_unsigned() == own))
-        .collect()
+    all().into_iter().filter(|&pid| stat(pid).is_some_and(|stat| stat.parent.cast_unsigned() == own)).collect()
 }
 
 /// Hashes of the strings of a process's environment; empty if it may not be read, or the process has none (any more).

@@ -106,7 +106,7 @@ pub enum Finish {
 pub enum ToManager {
     /// Why this manager was started. Entries and held descriptors follow.
     RollCallBegin(Occasion),
-    /// One ticket the keeper still knows. A ticket that is just being started is left out: its answer follows.
+    /// One ticket the keeper still knows.
     RollCallEntry(Entry),
     /// Held descriptors, as many names as the packet has descriptors, in that order (copies; the keeper keeps its own).
     RollCallHeld {
@@ -181,6 +181,12 @@ pub enum ToManager {
     Ping {
         /// To be answered.
         number: u64,
+    },
+    /// Before [`ToManager::RollCallEnd`]: the highest number that this keeper has ever been given for a ticket or a signal
+    /// request, whether it still knows it or not.
+    RollCallNumbers {
+        /// That number; 0 if there was none.
+        highest: u64,
     },
 }
 
@@ -267,6 +273,8 @@ pub enum Condition {
         /// Why, an errno.
         errno: i32,
     },
+    /// It is being started; the answer to its request follows.
+    Starting,
 }
 
 /// Longest label kept, in bytes.

@@ -51,8 +51,17 @@ impl Keeper {
             let ticket = slot.ticket();
             self.table.set_exited(index, status);
             self.outgoing.push_back(ToManager::Exited { ticket, pid, status });
+        } else {
+            self.remember(pid, status);
         }
         self.let_go(pid);
+    }
+
+    /// A stranger's end, for a keeper that may ask for it.
+    fn remember(&mut self, pid: i32, status: ExitStatus) {
+        if let (Some(stat), Some(uid)) = (proc::own_stat(pid), proc::uid(pid)) {
+            self.ends.remember(pid, stat.start_time_ticks, uid, status);
+        }
     }
 
     /// Reaps a process; its pid may be used anew from here on.
@@ -150,11 +159,14 @@ impl Keeper {
             .map(|orphan| orphan.stat.pid)
             .collect();
         for pid in zombies.iter().map(|orphan| orphan.stat.pid).filter(|pid| !kept.contains(pid)) {
+            if let Some(status) = processes::ended(pid) {
+                self.remember(pid, status);
+            }
             self.let_go(pid);
         }
     }
 }
 
 fn is_waiting(slot: &Slot) -> bool {
-    slot.forks_left() > 0 && matches!(slot.state(), Some(State::Starting | State::Running))
+    slot.forks_left() > 0 && !slot.is_adopted() && matches!(slot.state(), Some(State::Starting | State::Running))
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"StayUpKT");
 
 /// Counts additions to the layout; any version can read any other of this magic.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 pub(crate) const HEAD_BYTES: usize = 4096;
 pub(crate) const SLOT_BYTES: usize = 256;
@@ -57,6 +57,8 @@ pub struct Head {
     /// When the manager's process started, in clock ticks since boot; 0 if unknown.
     pub manager_start_time: AtomicU64,
     pub(crate) owner: [AtomicU64; OWNER_WORDS],
+    /// The highest number that was ever given for a ticket or a signal request (since version 2).
+    pub(crate) highest_number: AtomicU64,
 }
 
 /// A signal that waits for a manager, see [`Head::pending`].
@@ -154,6 +156,17 @@ impl Head {
         for (into, word) in self.owner.iter().zip(owner.words()) {
             into.store(word, Ordering::Relaxed);
         }
+    }
+
+    /// The highest number that was ever given for a ticket or a signal request; 0 if there was none.
+    #[must_use]
+    pub fn highest_number(&self) -> u64 {
+        self.highest_number.load(Ordering::Relaxed)
+    }
+
+    /// This number is taken.
+    pub(crate) fn note_number(&self, number: u64) {
+        self.highest_number.fetch_max(number, Ordering::Relaxed);
     }
 
     /// See [`Head::reason`].
@@ -293,8 +306,7 @@ impl Slot {
         self.last_signal.load(Ordering::Relaxed)
     }
 
-    /// Remembers a signal request.
-    pub fn set_last_signal_request(&self, request: u64) {
+    pub(crate) fn set_last_signal_request(&self, request: u64) {
         self.last_signal.store(request, Ordering::Relaxed);
     }
 
@@ -342,11 +354,11 @@ impl Slot {
         counts.then(|| self.descriptor()).filter(|&number| number > 2)
     }
 
-    /// Its line of the roll call; none while it is starting, when the answer to the spawn is still to come.
+    /// Its line of the roll call; none if the slot is damaged.
     #[must_use]
     pub fn entry(&self) -> Option<Entry> {
         let condition = match self.state()? {
-            State::Starting => return None,
+            State::Starting => Condition::Starting,
             State::Running => Condition::Running {
                 forks_left: self.forks_left(),
                 has_stopped: self.report_stop.load(Ordering::Relaxed) != 0 && !self.awaits_stop(),

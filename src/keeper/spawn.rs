@@ -192,7 +192,7 @@ impl Keeper {
             Some((index, slot)) if matches!(slot.state(), Some(State::Starting | State::Running)) => {
                 let result = self.send_signal(index, signal, whole_group);
                 // After the deed: a crash in between signals twice, rather than not at all.
-                slot.set_last_signal_request(request);
+                self.table.set_signalled(index, request);
                 result
             }
             _ => Err(Errno::ESRCH),

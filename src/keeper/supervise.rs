@@ -3,6 +3,7 @@
 use crate::child::{self, Lent};
 use crate::crash;
 use crate::emergency::Emergency;
+use crate::ends::Ends;
 use crate::home::{self, Home};
 use crate::options::{Options, Role};
 use crate::processes;
@@ -38,6 +39,7 @@ const LINK: u64 = u64::MAX - 1;
 pub(crate) const MANAGER_PIPE: u64 = u64::MAX - 2;
 pub(crate) const OLD_MANAGER: u64 = u64::MAX - 3;
 pub(crate) const VAULT: u64 = u64::MAX - 4;
+const ENDS: u64 = u64::MAX - 5;
 
 /// Added to the slot of an adopted process, whose pidfd it is.
 pub(crate) const ADOPTED: u64 = 1 << 32;
@@ -64,6 +66,10 @@ pub(crate) struct Keeper {
     pub(crate) held: BTreeMap<String, OwnedFd>,
     /// Pidfds of processes that are no children of this one, by slot.
     pub(crate) adopted: BTreeMap<usize, OwnedFd>,
+    /// Where there are such: processes that may be their parents now.
+    pub(crate) reapers: Vec<i32>,
+    /// How children ended that no ticket names.
+    pub(crate) ends: Ends,
     /// Processes that could not be made yet.
     pub(crate) attempts: Vec<Attempt>,
     /// The manager of a keeper that was killed, on its way out.
@@ -144,6 +150,10 @@ impl Keeper {
         crash::FATAL.into_iter().for_each(|signal| mask.remove(signal));
         let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
+        let ends = Ends::open();
+        if let Some(socket) = ends.socket() {
+            epoll.add(socket, EpollEvent::new(EpollFlags::EPOLLIN, ENDS))?;
+        }
         let mut keeper = Self {
             watch: Watch::new(options.heartbeat()),
             options,
@@ -158,6 +168,8 @@ impl Keeper {
             ignored_signals: child::ignored_signals(),
             held: BTreeMap::new(),
             adopted: BTreeMap::new(),
+            reapers: Vec::new(),
+            ends,
             attempts: Vec::new(),
             old_manager: None,
             vault: Vault::default(),
@@ -279,6 +291,7 @@ impl Keeper {
                 MANAGER_PIPE => self.manager_executed(),
                 OLD_MANAGER => self.old_manager_ended(),
                 VAULT => self.vault_ended(),
+                ENDS => self.ends.answer(),
                 token if token >> 32 == ADOPTED >> 32 => self.adopted_ended((token & (ADOPTED - 1)) as usize),
                 slot => self.status_arrived(usize::try_from(slot).unwrap_or(usize::MAX)),
             }

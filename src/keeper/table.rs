@@ -159,6 +159,13 @@ impl Table {
         read_owner(file).is_some_and(|words| words[..OWNER_WORDS - 1] == owner.words()[..OWNER_WORDS - 1])
     }
 
+    /// When the last manager of the keeper that has left this file was started, in clock ticks since boot; none if the file is no
+    /// table. Only reads.
+    #[must_use]
+    pub fn last_manager_start(file: &File) -> Option<u64> {
+        read_head(file).map(|word| word(offset_of!(Head, manager_start_time)))
+    }
+
     /// Forgets what died with the keeper that has left this table: its descriptors and its crashes.
     pub fn disown(&mut self) {
         let names: Vec<String> = self.names.keys().cloned().collect();
@@ -204,6 +211,8 @@ impl Table {
                 if self.tickets.contains_key(&ticket) {
                     return Err("its ticket is there twice");
                 }
+                // A table of version 1 has no such number.
+                self.head().note_number(ticket.max(slot.last_signal_request()));
                 let is_alive = matches!(state, State::Starting | State::Running);
                 if is_alive && pid != 0 {
                     if self.processes.contains_key(&pid) {
@@ -284,6 +293,7 @@ impl Table {
             return Err(Errno::EEXIST);
         }
         let index = self.take_free()?;
+        self.head().note_number(new.ticket);
         let slot = &self.slots()[index];
         slot.ticket.store(new.ticket, Ordering::Relaxed);
         slot.set_text(new.label, LABEL_MAX_BYTES);
@@ -319,10 +329,12 @@ impl Table {
 
     /// The process of this ticket runs, and is no child of this keeper; `pidfd` is the number of a descriptor of it.
     pub fn set_adopted(&mut self, index: usize, pid: i32, start_time_ticks: u64, pidfd: i32) {
+        let led = self.slots()[index].root_pid();
         self.set_cloned(index, pid);
         let slot = &self.slots()[index];
-        // Its children come to others.
-        slot.settle();
+        if led != 0 {
+            slot.root_pid.store(led, Ordering::Relaxed);
+        }
         slot.start_time.store(start_time_ticks, Ordering::Relaxed);
         slot.descriptor.store(pidfd, Ordering::Relaxed);
         slot.adopted.store(1, Ordering::Relaxed);
@@ -363,6 +375,22 @@ impl Table {
         slot.process.store(process_word(pid, forks_left), Ordering::Release);
         self.processes.remove(&before);
         self.processes.insert(pid, index);
+    }
+
+    /// A signal request of this ticket was carried out.
+    pub fn set_signalled(&self, index: usize, request: u64) {
+        self.head().note_number(request);
+        self.slots()[index].set_last_signal_request(request);
+    }
+
+    /// A running ticket whose process is no child of this keeper goes on as this one; `pidfd` is the number of a descriptor of it.
+    pub fn set_adopted_fork(&mut self, index: usize, pid: i32, start_time_ticks: u64, forks_left: u8, pidfd: i32) {
+        let slot = &self.slots()[index];
+        // First the descriptor: should there be a crash between the two, the ticket is held by the process that it is.
+        slot.descriptor.store(pidfd, Ordering::Relaxed);
+        slot.adopted.store(1, Ordering::Relaxed);
+        slot.state.store(RUNNING, Ordering::Release);
+        self.set_forked(index, pid, start_time_ticks, forks_left);
     }
 
     /// Forgets a ticket.
@@ -422,11 +450,16 @@ impl Table {
 
 /// The owner of the table in a file; none if it holds no table.
 fn read_owner(file: &File) -> Option<[u64; OWNER_WORDS]> {
+    let word = read_head(file)?;
+    Some(std::array::from_fn(|index| word(offset_of!(Head, owner) + 8 * index)))
+}
+
+/// The words of a table's head, by their offset.
+fn read_head(file: &File) -> Option<impl Fn(usize) -> u64> {
     let mut bytes = [0; size_of::<Head>()];
     file.read_exact_at(&mut bytes, 0).ok()?;
-    let word = |offset: usize| u64::from_ne_bytes(std::array::from_fn(|index| bytes[offset + index]));
-    let words = std::array::from_fn(|index| word(offset_of!(Head, owner) + 8 * index));
-    (word(offset_of!(Head, magic)) == MAGIC).then_some(words)
+    let word = move |offset: usize| u64::from_ne_bytes(std::array::from_fn(|index| bytes[offset + index]));
+    (word(offset_of!(Head, magic)) == MAGIC).then_some(word)
 }
 
 /// The bytes of a table without its indexes; everything here is async-signal-safe.

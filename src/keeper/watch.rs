@@ -231,6 +231,8 @@ impl Keeper {
         let names: Vec<String> = self.held.keys().cloned().collect();
         let packets = names.chunks(PACKET_MAX_FDS).map(|names| ToManager::RollCallHeld { names: names.to_vec() });
         self.outgoing.extend(packets);
+        let highest = self.table.head().highest_number();
+        self.outgoing.push_back(ToManager::RollCallNumbers { highest });
         self.outgoing.push_back(ToManager::RollCallEnd);
     }
 

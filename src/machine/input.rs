@@ -155,6 +155,8 @@ pub struct RollCall {
     pub reason: String,
     /// All tickets.
     pub entries: Vec<RollCallEntry>,
+    /// The highest number that the keeper has ever been given for a ticket or a signal request.
+    pub highest_number: u64,
     /// Connections that are still there.
     pub connections: Vec<u64>,
     /// Descriptors still held that came with events ([`Call::Emit`]), by name.
@@ -192,4 +194,6 @@ pub enum RollCallCondition {
     Exited(Cause),
     /// It never ran; the reason as in [`Input::SpawnFailed`].
     Failed(String),
+    /// It is being started: [`Input::Spawned`] or [`Input::SpawnFailed`] follows.
+    Starting,
 }

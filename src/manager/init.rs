@@ -96,7 +96,7 @@ fn now_ms() -> u64 {
 
 impl Init {
     fn begin(options: Options, link: KeeperLink, greeting: Greeting) -> io::Result<Self> {
-        let Greeting { occasion, entries, mut held } = greeting;
+        let Greeting { occasion, entries, mut held, highest_number } = greeting;
         let mut scope = Scope::of(&options, occasion.session);
         if !scope.is_session {
             report::use_kernel_log();
@@ -109,7 +109,7 @@ impl Init {
                 report::warn(&format!("{home} cannot be made yet; the journal is in {early} meanwhile"));
             }
         }
-        let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion));
+        let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion)?);
         recovery.keep(entries.len());
         let summary = recovery.summary();
         recovery.findings.iter().chain(&summary).for_each(|finding| report::warn(finding));
@@ -161,6 +161,7 @@ impl Init {
             reason: occasion.reason,
             settings: init.scope.settings(&init.options),
             entries,
+            highest_number,
             connections: init.dbus.connections(),
             files: init.files.keys().cloned().collect(),
             log_priority: init.options.priority,
@@ -506,7 +507,7 @@ impl World for Init {
         self.dbus.push();
     }
 
-    fn performed(&self, through: u64) -> u64 {
+    fn performed(&mut self, through: u64) -> u64 {
         self.dbus.performed(through)
     }
 

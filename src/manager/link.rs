@@ -32,6 +32,8 @@ pub struct Greeting {
     pub entries: Vec<Entry>,
     /// Descriptors that outlived the manager before.
     pub held: Vec<(String, OwnedFd)>,
+    /// The highest number that the keeper has been given.
+    pub highest_number: u64,
 }
 
 impl KeeperLink {
@@ -146,12 +148,13 @@ fn send_one(link: &Link, message: &ToKeeper, descriptors: &[OwnedFd]) -> Result<
 
 fn hear_greeting(link: &Link) -> io::Result<Greeting> {
     let mut occasion = None;
-    let (mut entries, mut held) = (Vec::new(), Vec::new());
+    let (mut entries, mut held, mut highest_number) = (Vec::new(), Vec::new(), 0);
     loop {
         match link.receive::<ToManager>() {
             Ok((ToManager::RollCallBegin(begin), _)) => occasion = Some(begin),
             Ok((ToManager::RollCallEntry(entry), _)) => entries.push(entry),
             Ok((ToManager::RollCallHeld { names }, descriptors)) => held.extend(names.into_iter().zip(descriptors)),
+            Ok((ToManager::RollCallNumbers { highest }, _)) => highest_number = highest,
             Ok((ToManager::RollCallEnd, _)) => break,
             Ok((other, _)) => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{other:?} before the roll call")));
@@ -163,5 +166,5 @@ fn hear_greeting(link: &Link) -> io::Result<Greeting> {
     }
     let occasion =
         occasion.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a roll call without beginning"))?;
-    Ok(Greeting { occasion, entries, held })
+    Ok(Greeting { occasion, entries, held, highest_number })
 }

@@ -6,22 +6,28 @@
 //! 3. managers that keep ending before they are ready: the newest frames are set aside, more each time;
 //! 4. (the keeper goes back to the program that worked last;)
 //! 5. nothing can be replayed: begin without a past, and let the roll call and the job files tell what there is.
+//!
+//! A journal that just now cannot be read ([`is_passing`]) is no reason for any of these: it is tried again, by this manager and by
+//! the next ones.
+
+mod opening;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use journal::{FileStorage, Frame, Identity, Log, OpenError, Options, Recovered, Severity, Storage};
+use journal::{FileStorage, Frame, Log, Recovered, Severity, Storage};
 use keeper::protocol::{Occasion, Reason};
 use machine::state::State;
 
 use crate::dbus::Detail;
 
-/// How long the manager before may take to let go of the journal: it is dead, or about to be.
-const LOCK_PATIENCE: Duration = Duration::from_secs(3);
+pub(crate) use opening::make_directory;
+pub use opening::{is_passing, renew};
+
+/// So many managers in a row leave it to the next one; not so many that frames would be suspected for it.
+pub const PATIENT_STARTS: u32 = SUSPECT_FRAMES_AFTER - 1;
 
 /// Managers that ended before they were ready, until the newest frames are suspected.
 const SUSPECT_FRAMES_AFTER: u32 = 3;
@@ -108,6 +114,7 @@ impl Default for Recovery {
 }
 
 impl Recovery {
+    #[allow(clippy::disallowed_methods, reason = "told to people")]
     fn begin(occasion: &Occasion) -> Self {
         let mut recovery = Self { reason: describe(occasion.reason), at: SystemTime::now(), ..Self::default() };
         if let Some(program) = crate::image::old_program() {
@@ -177,8 +184,10 @@ pub struct Resumed<S: Storage> {
 }
 
 /// Opens the journal in `directory` and replays it; a manager that is the first of its keeper begins anew.
-#[must_use]
-pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed<FileStorage> {
+///
+/// # Errors
+/// When the journal just now cannot be read and nothing speaks against it: another manager is to try.
+pub fn resume(directory: &Path, occasion: &Occasion) -> io::Result<Resumed<FileStorage>> {
     let begin = Instant::now();
     let mut recovery = Recovery::begin(occasion);
     if occasion.reason == Reason::Boot {
@@ -189,7 +198,8 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed<FileStorage> {
             recovery.findings.push(format!("{}: {error}", directory.display()));
         }
     }
-    let opened = open(directory, &mut recovery);
+    let is_patient = occasion.failed_starts < PATIENT_STARTS;
+    let opened = opening::open(directory, is_patient, &mut recovery)?;
     let mut resumed = go_on(opened, occasion, recovery);
     for aside in &mut resumed.recovery.set_aside {
         if !aside.starts_with('/') {
@@ -197,7 +207,7 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> Resumed<FileStorage> {
         }
     }
     resumed.recovery.took = begin.elapsed();
-    resumed
+    Ok(resumed)
 }
 
 /// The rungs above opening: replays what an open journal has given out, if there is one.
@@ -219,108 +229,6 @@ pub fn go_on<S: Storage>(
         recovery.reach(Rung::Rebuilt);
     }
     Resumed { state: state.unwrap_or_default(), journal, recovery }
-}
-
-/// Opens the journal; one that cannot be opened is set aside, and a new one begun.
-fn open(directory: &Path, recovery: &mut Recovery) -> Option<(Log<FileStorage>, Recovered)> {
-    for attempt in 0..2 {
-        match try_open(directory, recovery) {
-            Ok(opened) => return Some(opened),
-            Err(Unopened::Locked) => {
-                // Never taken away from one that writes it.
-                recovery.findings.push(format!("journal {}: another manager still writes it", directory.display()));
-                break;
-            }
-            Err(Unopened::Broken(problem)) => {
-                recovery.findings.push(format!("journal {}: {problem}", directory.display()));
-                if attempt > 0 {
-                    break;
-                }
-                let aside = directory.with_extension(format!("unusable-{}", std::process::id()));
-                match fs::rename(directory, &aside) {
-                    Ok(()) => {
-                        recovery.findings.push(format!("it was set aside as {}", aside.display()));
-                        recovery.set_aside.push(aside.display().to_string());
-                    }
-                    Err(error) => recovery.findings.push(format!("it cannot be set aside: {error}")),
-                }
-            }
-        }
-    }
-    recovery.findings.push("going on without a journal: a crash from here on loses what jobs were doing".into());
-    None
-}
-
-/// Why a journal is not open.
-enum Unopened {
-    /// Somebody writes it.
-    Locked,
-    /// It cannot be used.
-    Broken(String),
-}
-
-impl<E: std::error::Error> From<E> for Unopened {
-    fn from(error: E) -> Self {
-        Self::Broken(error.to_string())
-    }
-}
-
-/// Begins a journal anew for a manager under way, whose own has gone: the state is all it has to say. Never waits.
-///
-/// # Errors
-/// Why there can be none, for the log.
-pub fn renew(directory: &Path, state: &State) -> Result<Log<FileStorage>, String> {
-    let begin = || {
-        make_directory(directory)?;
-        let (mut log, _) = Log::open(FileStorage::at(directory)?, Options::new(Identity::of_this_system()?))?;
-        log.checkpoint(&record::encode_state(state)?)?;
-        Ok(log)
-    };
-    begin().map_err(|error: Unopened| match error {
-        Unopened::Locked => "another manager writes it".into(),
-        Unopened::Broken(text) => text,
-    })
-}
-
-fn try_open(directory: &Path, recovery: &mut Recovery) -> Result<(Log<FileStorage>, Recovered), Unopened> {
-    make_directory(directory)?;
-    let storage = FileStorage::at(directory)?;
-    if !storage.is_on_tmpfs().unwrap_or(true) {
-        let text = format!("{} is not on a tmpfs: init may have to wait for a disk", directory.display());
-        recovery.findings.push(text);
-    }
-    let options = Options::new(Identity::of_this_system()?);
-    let limit = Instant::now() + LOCK_PATIENCE;
-    let mut opened = Log::open(storage, options);
-    while matches!(opened, Err(OpenError::Locked)) && Instant::now() < limit {
-        thread::sleep(Duration::from_millis(5));
-        opened = Log::open(FileStorage::at(directory)?, options);
-    }
-    match opened {
-        Ok(opened) => {
-            if opened.1.report.severity() >= Severity::Loss {
-                let aside = directory.join(journal::QUARANTINE);
-                recovery.findings.push(format!("what could not be replayed is set aside in {}", aside.display()));
-                recovery.set_aside.push(aside.display().to_string());
-                recovery.reach(Rung::Damage);
-            }
-            Ok(opened)
-        }
-        Err(OpenError::Locked) => Err(Unopened::Locked),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Makes the directory, for our eyes only. One that is there must be ours: /dev/shm is open to everybody.
-pub(crate) fn make_directory(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let owner = fs::symlink_metadata(directory)?.uid();
-    if owner == nix::unistd::geteuid().as_raw() {
-        Ok(())
-    } else {
-        let text = format!("it belongs to user {owner}; remove it");
-        Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
-    }
 }
 
 /// Replays what was found; none if there is nothing that can be replayed.

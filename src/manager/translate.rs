@@ -60,6 +60,7 @@ pub fn entry(entry: Entry) -> RollCallEntry {
         condition: match entry.condition {
             Condition::Running { forks_left, has_stopped } => RollCallCondition::Running { forks_left, has_stopped },
             Condition::Exited(status) => RollCallCondition::Exited(cause(status)),
+            Condition::Starting => RollCallCondition::Starting,
             Condition::Failed { stage, errno } => RollCallCondition::Failed(spawner::reason(stage, errno)),
         },
     }

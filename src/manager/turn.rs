@@ -94,7 +94,7 @@ pub trait World {
     fn push(&mut self);
 
     /// Of the announcements up to this one, up to which all are out.
-    fn performed(&self, through: u64) -> u64;
+    fn performed(&mut self, through: u64) -> u64;
 
     /// The call is in the journal: it may be taken from where it came from.
     fn done(&mut self, caller: &Caller);
@@ -133,6 +133,8 @@ pub struct Arrival {
     pub settings: Settings,
     /// The keeper's table.
     pub entries: Vec<Entry>,
+    /// The highest number that the keeper has been given for a ticket or a signal request.
+    pub highest_number: u64,
     /// Connections that have outlived the manager before.
     pub connections: Vec<u64>,
     /// Names of descriptors held for events.
@@ -171,6 +173,7 @@ pub trait Turn: World {
             is_restart: arrival.reason != Reason::Boot,
             reason: recovery.reason.clone(),
             entries: arrival.entries.into_iter().map(translate::entry).collect(),
+            highest_number: arrival.highest_number,
             connections: arrival.connections,
             files: arrival.files,
         };

@@ -37,7 +37,7 @@ const OPTIONS: &[OptionSpec] = &[
     option("threads", Some("N"), "sim: play so many seeds at a time (default 1)"),
     option("trace", None, "sim: tell every step"),
     option("kills", Some("N"), "live: kill manager and keeper so many times (default 100)"),
-    option("json", None, "print the result as JSON"),
+    option("json", None, "sim, live: print the result as JSON"),
     option("help", None, "print this text and exit"),
     option("version", None, "print the version and exit"),
 ];

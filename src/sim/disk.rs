@@ -12,6 +12,9 @@ use journal::{QUARANTINE, Storage};
 use crate::chance::Chance;
 use crate::fuse::{Fuse, Point, Step, dead};
 
+/// EIO (errno(3)).
+const EIO: i32 = 5;
+
 type Content = Rc<RefCell<Vec<u8>>>;
 
 /// A directory. Clones are the same one.
@@ -171,7 +174,7 @@ impl Storage for Disk {
             if failing > 0 && files.chance.one_in(failing) {
                 let arriving = part(&mut files.chance);
                 put(&file.0, offset, &bytes[..arriving]);
-                return Err(io::Error::other("an error of the medium"));
+                return Err(io::Error::from_raw_os_error(EIO));
             }
         }
         put(&file.0, offset, bytes);

@@ -62,6 +62,8 @@ pub struct Greeting {
     pub entries: Vec<::keeper::protocol::Entry>,
     /// Names of held descriptors.
     pub held: Vec<String>,
+    /// The highest number that it has been given.
+    pub highest_number: u64,
 }
 
 impl Keeper {
@@ -112,6 +114,7 @@ impl Keeper {
             occasion,
             entries: self.table.tickets().filter_map(|(_, slot)| slot.entry()).collect(),
             held: self.table.held().map(|(name, _)| name.to_owned()).collect(),
+            highest_number: self.table.head().highest_number(),
         }
     }
 
@@ -279,8 +282,8 @@ impl Keeper {
             Some((_, _, last)) if request <= last => {}
             Some((pid, Some(State::Starting | State::Running), _)) => {
                 self.kill(pid, what.0, what.1, now_ms, watch);
-                if let Some((_, slot)) = self.table.by_ticket(ticket) {
-                    slot.set_last_signal_request(request);
+                if let Some((index, _)) = self.table.by_ticket(ticket) {
+                    self.table.set_signalled(index, request);
                 }
             }
             _ => errno = ESRCH,

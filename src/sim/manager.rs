@@ -16,8 +16,10 @@ use machine::effect::{Announcement, Caller, Priority};
 use machine::input::{Input, Settings};
 use machine::job::ProcessKind;
 use machine::state::State;
+use record::Stamp;
 
 use crate::bus::{Bus, held_name};
+use crate::chance::Chance;
 use crate::disk::Disk;
 use crate::fuse::{Fuse, Point, Step, dead};
 use crate::keeper::{Greeting, Keeper};
@@ -33,6 +35,8 @@ const NEAR: u64 = 80;
 pub struct Outside {
     /// Milliseconds since boot.
     pub now_ms: u64,
+    /// See [`crate::play::Script::wall`].
+    pub wall: u64,
     /// Where the manager dies.
     pub fuse: Fuse,
     /// The journal's files.
@@ -124,11 +128,15 @@ pub enum Source {
 impl Manager {
     /// Comes back: opens the journal, replays it, hears the roll call. None if it dies in there.
     pub fn begin(out: &mut Outside, greeting: Greeting) -> Option<Self> {
-        let Greeting { occasion, entries, held } = greeting;
+        let Greeting { occasion, entries, held, highest_number } = greeting;
         let recovery = Recovery { reason: describe(occasion.reason), ..Recovery::default() };
         let opened = match Log::open(out.disk.clone(), out.journal) {
             Ok(opened) => Some(opened),
             Err(_) if out.fuse.is_blown() => return None,
+            Err(error) if resume::is_passing(&error) && occasion.failed_starts < resume::PATIENT_STARTS => {
+                out.watch.see(&Seen::Note(&format!("{error}; another manager tries again")));
+                return None;
+            }
             Err(error) => {
                 // As the program does: set aside, and a new one begun.
                 out.watch.see(&Seen::Lost(&format!("the journal cannot be opened: {error}")));
@@ -157,8 +165,15 @@ impl Manager {
         manager.look(out);
         let settings = out.settings.clone();
         let reason = occasion.reason;
-        let arrival =
-            Arrival { reason, settings, entries, connections, files: Vec::new(), log_priority: Some(Priority::Info) };
+        let arrival = Arrival {
+            reason,
+            settings,
+            entries,
+            highest_number,
+            connections,
+            files: Vec::new(),
+            log_priority: Some(Priority::Info),
+        };
         manager.acting(out, |acting| acting.take_over(arrival, &recovery)).ok()?;
         out.watch.see(&Seen::Resumed { state: &manager.memory.state, table: &out.keeper.table });
         Some(manager)
@@ -303,6 +318,13 @@ impl Manager {
     }
 }
 
+/// What the clock on the wall shows, in microseconds since 1970: it is set back and forth by up to 40 years, at any time.
+fn wall_us(seed: u64, boot_us: u64) -> u64 {
+    const YEAR_US: u64 = 31_557_600 * 1_000_000;
+    let jump_us = if seed == 0 { 0 } else { Chance::of(seed ^ boot_us).below(80 * YEAR_US) };
+    16 * YEAR_US + boot_us + jump_us
+}
+
 /// A number that two states share if they are the same.
 fn digest(state: &State) -> u32 {
     // A state that cannot be encoded could not be journaled either.
@@ -349,6 +371,11 @@ impl World for Acting<'_> {
 
     fn now_ms(&self) -> u64 {
         self.out.now_ms
+    }
+
+    fn stamp(&self) -> Stamp {
+        let boot_us = self.out.now_ms * 1000;
+        Stamp { boot_us, wall_us: wall_us(self.out.wall, boot_us) }
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {
@@ -402,7 +429,7 @@ impl World for Acting<'_> {
         }
     }
 
-    fn performed(&self, through: u64) -> u64 {
+    fn performed(&mut self, through: u64) -> u64 {
         let clients = self.out.bus.clients.values();
         let unsent = clients.filter_map(|client| client.unsent.front()).map(|(number, _)| *number).min();
         unsent.map_or(through, |unsent| through.min(unsent.saturating_sub(1)))

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use ::keeper::protocol::{ExitStatus, Reason, ToManager};
-use ::keeper::table::{Slot, State};
 use machine::class::Class;
 use machine::input::{Call, Settings};
 
@@ -40,6 +39,8 @@ pub struct Script {
     pub jobs: Option<BTreeMap<String, Class>>,
     /// The promise that is broken on purpose.
     pub sabotage: Kind,
+    /// How the clock on the wall jumps, as a seed of its own; 0 for one that does not. Nothing that is seen may depend on it.
+    pub wall: u64,
     /// Whether every step is to be told in words.
     pub has_lines: bool,
 }
@@ -123,8 +124,6 @@ struct Play {
     marks: u64,
     /// A bit was flipped, and may be found at any time.
     is_damaged: bool,
-    /// See [`Play::lose`].
-    is_void: bool,
     /// Turns in a row that did not come to the end of their agenda.
     spins: u32,
     /// Some client has not read its answers at once.
@@ -160,6 +159,7 @@ impl Play {
         let out = Outside {
             jobs,
             now_ms: 10_000,
+            wall: script.wall,
             disk: Disk::new(fuse.clone(), chance.fork()),
             fuse,
             journal: journal_options(segment, checkpoint),
@@ -182,7 +182,6 @@ impl Play {
             in_recovery: 0,
             marks: 0,
             is_damaged: false,
-            is_void: false,
             spins: 0,
             was_slow: false,
             is_over: false,
@@ -193,7 +192,7 @@ impl Play {
     /// circle without a process that would take time, which is their right and tells nothing.
     fn is_done(&self) -> bool {
         let is_over = self.out.watch.violation.is_some() || self.out.keeper.finish.is_some();
-        is_over || self.is_void || self.spins >= SPINS
+        is_over || self.spins >= SPINS
     }
 
     /// One thing happens.
@@ -291,12 +290,9 @@ impl Play {
         }
     }
 
-    /// Less can be asked from here on. Where a process is just being started, nothing can: its ticket is not in the roll
-    /// call, so the next manager may give the number to another one.
+    /// Less can be asked from here on.
     fn lose(&mut self, why: &str) {
         self.out.watch.see(&Seen::Lost(why));
-        let is_starting = |slot: &Slot| slot.state() == Some(State::Starting);
-        self.is_void |= self.out.keeper.table.tickets().any(|(_, slot)| is_starting(slot));
     }
 
     fn manager_is_killed(&mut self) {

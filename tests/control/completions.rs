@@ -12,10 +12,11 @@ const BASH: &str = "/bin/bash";
 
 #[test]
 fn the_shells_take_them() {
-    for (shell, file) in
-        [("bash", "initctl.bash"), ("zsh", "_initctl"), ("bash", "initjournal.bash"), ("zsh", "_initjournal")]
+    for (shell, file) in ["initctl", "initjournal", "stayup-crashlab"]
+        .into_iter()
+        .flat_map(|name| [("bash", format!("{name}.bash")), ("zsh", format!("_{name}"))])
     {
-        let path = source_root().join("completions").join(file);
+        let path = source_root().join("completions").join(&file);
         // Where the shell is not there, there is nobody to be completed for.
         let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() else { continue };
         assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
@@ -24,10 +25,15 @@ fn the_shells_take_them() {
 
 /// What bash offers for the last word of a line, whose words are separated by blanks.
 fn offered(world: &World, line: &str) -> BTreeSet<String> {
+    offered_by("initctl", world, line)
+}
+
+/// By the completion of this name.
+fn offered_by(file: &str, world: &World, line: &str) -> BTreeSet<String> {
     let words: Vec<_> = line.split(' ').collect();
     let quoted: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
     let script = format!(
-        ". /run/completions/initctl.bash\nCOMP_WORDS=({})\nCOMP_CWORD={}\n\
+        ". /run/completions/{file}.bash\nCOMP_WORDS=({})\nCOMP_CWORD={}\n\
          complete=$(complete -p {name})\ncomplete=${{complete#*-F }}\n${{complete%% *}} {name}\n\
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
         quoted.join(" "),
@@ -94,4 +100,14 @@ fn bash_offers_what_there_is() {
     is("telinit --u", &["--user"]);
     is("shutdown n", &["now"]);
     is("shutdown --", &["--help", "--version"]);
+    let is = |line: &str, expected: &[&str]| {
+        let expected: BTreeSet<_> = expected.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(offered_by("stayup-crashlab", &world, line), expected, "$ {line}");
+    };
+    is("stayup-crashlab ", &["sim", "live", "fuzz-journal"]);
+    is("stayup-crashlab sim --s", &["--seed=", "--seeds="]);
+    is("stayup-crashlab live --k", &["--kills="]);
+    is("stayup-crashlab sim --k", &[]);
+    is("stayup-crashlab fuzz-journal --", &["--help", "--version"]);
+    is("stayup-crashlab fuzz-journal /run/init/w", &["/run/init/web.conf"]);
 }

@@ -6,6 +6,7 @@
 mod answers;
 mod bus;
 mod chroot;
+mod clock;
 mod command_lines;
 mod damage;
 mod early;

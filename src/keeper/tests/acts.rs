@@ -16,6 +16,7 @@ pub(crate) fn play(words: &[String]) -> ! {
             std::process::exit(5)
         }
         ["first-process", ref command @ ..] => first_process(command),
+        ["old-kernel", ref command @ ..] => old_kernel(command),
         _ => panic!("no such act: {words:?}"),
     }
 }
@@ -50,6 +51,34 @@ fn daemon(forks: u32, how: &str, file: &str) -> ! {
         std::process::exit(7);
     }
     stay()
+}
+
+/// Executes a program to which the kernel is one before Linux 6.13: it knows no `PIDFD_GET_INFO`.
+fn old_kernel(command: &[&str]) -> ! {
+    use nix::libc;
+    use std::os::unix::process::CommandExt as _;
+    /// linux/pidfd.h, with the size of its first version.
+    const PIDFD_GET_INFO: u32 = 0xC040_FF0B;
+    let step = |code: u32, k: u32, jt: u8, jf: u8| libc::sock_filter { code: code as u16, jt, jf, k };
+    let load = |offset: u32| step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset, 0, 0);
+    let skip_unless = |k: u32, count: u8| step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, k, 0, count);
+    let give = |result: u32| step(libc::BPF_RET | libc::BPF_K, result, 0, 0);
+    // struct seccomp_data (seccomp(2)): the system call's number, and at 16 the first argument, 64 bits each.
+    let filter = [
+        load(0),
+        skip_unless(libc::SYS_ioctl as u32, 3),
+        load(24),
+        skip_unless(PIDFD_GET_INFO, 1),
+        give(libc::SECCOMP_RET_ERRNO | libc::ENOTTY as u32),
+        give(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the kernel copies the filter, which lives longer than the call.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0, "seccomp");
+    }
+    panic!("{:?}", std::process::Command::new(command[0]).args(&command[1..]).exec())
 }
 
 fn stay() -> ! {

@@ -20,6 +20,9 @@ crate::tests!(
     another_boot_takes_nothing,
     an_ordered_end_leaves_nothing_to_take_over,
     a_pid_that_is_taken_over_is_not_used_again,
+    forks_that_are_under_way_are_followed,
+    forks_while_there_is_no_keeper_are_followed,
+    what_a_kernel_does_not_tell_is_told_by_whoever_has_reaped,
 );
 
 /// A runtime directory on a tmpfs; none, with a line, where there is none.
@@ -40,9 +43,12 @@ impl Runtime {
     }
 
     fn start(&self, login: &str) -> World {
+        World::start(Start { environment: self.environment(login), ..Default::default() })
+    }
+
+    fn environment(&self, login: &str) -> Vec<(&'static str, String)> {
         let runtime = self.0.to_str().expect("utf-8").to_owned();
-        let environment = vec![("XDG_RUNTIME_DIR", runtime), ("XDG_SESSION_ID", login.to_owned())];
-        World::start(Start { environment, ..Default::default() })
+        vec![("XDG_RUNTIME_DIR", runtime), ("XDG_SESSION_ID", login.to_owned())]
     }
 
     fn tables(&self) -> Vec<PathBuf> {
@@ -421,4 +427,103 @@ fn a_pid_that_is_taken_over_is_not_used_again() {
     assert_eq!(roll_call.occasion.reason, Reason::Boot);
     assert_ne!(roll_call.occasion.session, second.keeper);
     assert!(sessions.join(second.keeper.to_string()).join("table").exists());
+}
+
+/// A ticket whose process becomes a daemon when the file `go` is there; the daemon's pid is in the file `daemon` then.
+fn daemon_that_waits(runtime: &Runtime) -> (keeper::protocol::SpawnRequest, PathBuf, PathBuf) {
+    let (go, daemon) = (runtime.0.join("go"), runtime.0.join("daemon"));
+    let script = format!(
+        "while [ ! -e {} ]; do sleep 0.01; done; exec {} act daemon 2 s {}",
+        go.display(),
+        own_path().display(),
+        daemon.display()
+    );
+    let asked = keeper::protocol::SpawnRequest { follow_forks: 2, ..request(1, &["sh", "-c", &script]) };
+    (asked, go, daemon)
+}
+
+/// The pid that a daemon has written down.
+fn written(daemon: &Path) -> i32 {
+    let text = crate::world::until_some("the daemon says who it is", || {
+        reap();
+        std::fs::read_to_string(daemon).ok()
+    });
+    text.trim().parse().expect("a pid")
+}
+
+fn forks_that_are_under_way_are_followed() {
+    let Some(runtime) = Runtime::new() else { return };
+    let mut first = runtime.start("");
+    let (mut manager, _) = first.ready();
+    let (asked, go, daemon) = daemon_that_waits(&runtime);
+    manager.spawn(asked);
+    manager.spawned(1);
+    kill_keeper(&mut first, manager);
+    let second = runtime.start("");
+    let (mut manager, roll_call) = second.ready();
+    assert_eq!(roll_call.entries[0].condition, Condition::Running { forks_left: 2, has_stopped: false });
+    std::fs::write(&go, "").expect("go");
+    let pid = written(&daemon);
+    while manager.forked(1) != (pid, 0) {}
+    assert_eq!(manager.signal(1, 15, true), 0);
+    assert_eq!(loop_until_exited(&mut manager, 1), ExitStatus::Signal { signal: 15, core_dumped: false });
+}
+
+fn forks_while_there_is_no_keeper_are_followed() {
+    let Some(runtime) = Runtime::new() else { return };
+    let mut first = runtime.start("");
+    let (mut manager, _) = first.ready();
+    let (asked, go, daemon) = daemon_that_waits(&runtime);
+    manager.spawn(asked);
+    let before = manager.spawned(1);
+    kill_keeper(&mut first, manager);
+    std::fs::write(&go, "").expect("go");
+    let pid = written(&daemon);
+    until("the one that forked is gone", || {
+        reap();
+        !exists(before)
+    });
+    let second = runtime.start("");
+    let (mut manager, roll_call) = second.ready();
+    assert_eq!(roll_call.entries[0].pid, pid);
+    assert_eq!(roll_call.entries[0].condition, Condition::Running { forks_left: 0, has_stopped: false });
+    assert_eq!(manager.signal(1, 9, true), 0);
+    assert_eq!(loop_until_exited(&mut manager, 1), ExitStatus::Signal { signal: 9, core_dumped: false });
+}
+
+/// Before Linux 6.15 a pidfd does not say how its process has ended; there the keeper asks the one that took its orphans.
+fn what_a_kernel_does_not_tell_is_told_by_whoever_has_reaped() {
+    let Some(runtime) = Runtime::new() else { return };
+    let outer = World::new();
+    let (mut above, _) = outer.ready();
+    let own = own_path().to_str().expect("utf-8").to_owned();
+    let words = [own.as_str(), "act", "old-kernel", crate::world::INIT, "--user", "--manager", own.as_str()];
+    let start = Start {
+        instead: Some(words.map(str::to_owned).to_vec()),
+        environment: runtime.environment("c1"),
+        ..Default::default()
+    };
+    let first = World::start_under(&start, &mut above, 1);
+    let (mut manager, _) = first.ready();
+    let go = runtime.0.join("go");
+    let wait = format!("while [ ! -e {} ]; do sleep 0.01; done; exit 7", go.display());
+    manager.spawn(request(1, &["sh", "-c", &wait]));
+    manager.spawned(1);
+    manager.spawn(request(2, &["sleep", "600"]));
+    let gone = manager.spawned(2);
+    let old_manager = manager.pid;
+    first.signal_keeper(Signal::SIGKILL);
+    above.exited(1);
+    drop(manager);
+    until("the manager has ended with its keeper", || !exists(old_manager));
+    // Ends while nobody looks after it, and is reaped by the keeper above.
+    kill(Pid::from_raw(gone), Signal::SIGTERM).expect("kill");
+    until("it is reaped", || !exists(gone));
+    let second = World::start_under(&start, &mut above, 2);
+    let (mut manager, roll_call) = second.ready();
+    assert_eq!(roll_call.occasion.reason, Reason::KeeperLost, "{}", second.printed());
+    let killed = ExitStatus::Signal { signal: 15, core_dumped: false };
+    assert_eq!(roll_call.entries[1].condition, Condition::Exited(killed));
+    std::fs::write(&go, "").expect("go");
+    assert_eq!(manager.exited(1), ExitStatus::Code(7));
 }

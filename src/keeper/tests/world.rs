@@ -79,7 +79,8 @@ pub(crate) struct World {
     directory: PathBuf,
     listener: OwnedFd,
     pub(crate) keeper: i32,
-    child: Child,
+    /// None where it is another keeper's.
+    child: Option<Child>,
 }
 
 /// How to start one.
@@ -96,6 +97,42 @@ pub(crate) struct Start {
     pub(crate) errors: Option<OwnedFd>,
 }
 
+impl Start {
+    /// Words and environment of a keeper that meets the test in this directory.
+    fn command(&self, directory: &Path) -> (Vec<String>, Vec<(&'static str, String)>) {
+        let text = |path: &Path| path.to_str().expect("utf-8").to_owned();
+        let program = self.program.as_ref().map_or_else(|| INIT.to_owned(), |path| text(path));
+        let words = ["--user", "--manager"].map(str::to_owned).into_iter().chain([text(&own_path())]);
+        let mut words: Vec<String> =
+            self.instead.clone().unwrap_or_else(|| [program].into_iter().chain(words).collect());
+        words.extend(self.arguments.iter().cloned());
+        let mut environment = vec![
+            (MEETING_PLACE, text(&directory.join("meet"))),
+            // The test is the manager, and does not answer while it looks at something else.
+            ("STAYUP_HEARTBEAT_MS", "60000".to_owned()),
+            // Nothing of a world before is to be taken over, nor is there a vault.
+            ("XDG_RUNTIME_DIR", text(&directory.join("none"))),
+        ];
+        environment.retain(|(key, _)| self.environment.iter().all(|(other, _)| key != other));
+        environment.extend(self.environment.iter().cloned());
+        (words, environment)
+    }
+}
+
+/// A directory of its own, and the socket in it where a manager finds the test.
+fn meeting_place() -> (PathBuf, OwnedFd) {
+    let directory = fresh_directory();
+    let place = directory.join("meet");
+    let listener = seqpacket();
+    bind(listener.as_raw_fd(), &UnixAddr::new(&place).expect("address")).expect("bind");
+    listen(&listener, Backlog::new(16).expect("backlog")).expect("listen");
+    use std::os::unix::fs::PermissionsExt as _;
+    for path in [&directory, &place] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("permissions");
+    }
+    (directory, listener)
+}
+
 impl World {
     /// A session's keeper.
     pub(crate) fn new() -> Self {
@@ -103,34 +140,11 @@ impl World {
     }
 
     pub(crate) fn start(start: Start) -> Self {
-        let directory = fresh_directory();
-        let place = directory.join("meet");
-        let listener = seqpacket();
-        bind(listener.as_raw_fd(), &UnixAddr::new(&place).expect("address")).expect("bind");
-        listen(&listener, Backlog::new(16).expect("backlog")).expect("listen");
-        use std::os::unix::fs::PermissionsExt as _;
-        for path in [&directory, &place] {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).expect("permissions");
-        }
-        let program = start.program.clone().unwrap_or_else(|| INIT.into());
-        let mut command = match &start.instead {
-            Some(words) => {
-                let mut command = Command::new(&words[0]);
-                command.args(&words[1..]);
-                command
-            }
-            None => {
-                let mut command = Command::new(program);
-                command.arg("--user").arg("--manager").arg(own_path());
-                command
-            }
-        };
-        command.args(&start.arguments).env(MEETING_PLACE, &place).stdin(Stdio::null());
-        // The test is the manager, and does not answer while it looks at something else.
-        command.env("STAYUP_HEARTBEAT_MS", "60000");
-        // Nothing of a world before is to be taken over, nor is there a vault.
-        command.env("XDG_RUNTIME_DIR", directory.join("none")).env_remove("XDG_SESSION_ID");
-        command.envs(start.environment.iter().map(|(key, value)| (key, value)));
+        let (directory, listener) = meeting_place();
+        let (words, environment) = start.command(&directory);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).stdin(Stdio::null());
+        command.env_remove("XDG_SESSION_ID").envs(environment);
         if std::env::var_os("STAYUP_TEST_VERBOSE").is_none() {
             command.stderr(std::fs::File::create(directory.join("stderr")).expect("stderr"));
         }
@@ -142,7 +156,20 @@ impl World {
             command.uid(uid).gid(uid).current_dir("/");
         }
         let child = command.spawn().expect("init starts");
-        Self { directory, listener, keeper: child.id().cast_signed(), child }
+        Self { directory, listener, keeper: child.id().cast_signed(), child: Some(child) }
+    }
+
+    /// One that another keeper starts, for this ticket; what it leaves comes to that.
+    pub(crate) fn start_under(start: &Start, manager: &mut Manager, ticket: Ticket) -> Self {
+        let (directory, listener) = meeting_place();
+        let (words, entries) = start.command(&directory);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let entries: Vec<String> = entries.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let mut asked = request(ticket, &words);
+        asked.environment = environment(&entries.iter().map(String::as_str).collect::<Vec<_>>());
+        manager.spawn(asked);
+        let keeper = manager.spawned(ticket);
+        Self { directory, listener, keeper, child: None }
     }
 
     /// What the keeper has written to standard error.
@@ -186,7 +213,8 @@ impl World {
     pub(crate) fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().expect("wait") {
+            let child = self.child.as_mut().expect("a child of this program");
+            if let Some(status) = child.try_wait().expect("wait") {
                 return status.code();
             }
             assert!(Instant::now() < deadline, "the keeper does not end: {}", self.printed());
@@ -200,7 +228,9 @@ impl Drop for World {
         if std::thread::panicking() {
             eprintln!("--- the keeper printed:\n{}---", self.printed());
         }
-        let _ = self.child.kill();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+        }
         // This program is the next subreaper: what the keeper leaves comes here.
         let own = std::process::id().cast_signed();
         until("all processes have ended", || {
@@ -251,6 +281,7 @@ pub(crate) struct RollCall {
     pub(crate) occasion: Occasion,
     pub(crate) entries: Vec<Entry>,
     pub(crate) held: BTreeMap<String, OwnedFd>,
+    pub(crate) highest_number: u64,
 }
 
 impl RollCall {
@@ -328,7 +359,7 @@ impl Manager {
 
     pub(crate) fn roll_call(&mut self) -> RollCall {
         let (ToManager::RollCallBegin(occasion), _) = self.next("the roll call") else { panic!("not a roll call") };
-        let mut roll_call = RollCall { occasion, entries: Vec::new(), held: BTreeMap::new() };
+        let mut roll_call = RollCall { occasion, entries: Vec::new(), held: BTreeMap::new(), highest_number: 0 };
         loop {
             match self.next("the rest of the roll call") {
                 (ToManager::RollCallEntry(entry), _) => roll_call.entries.push(entry),
@@ -336,6 +367,7 @@ impl Manager {
                     assert_eq!(names.len(), descriptors.len());
                     roll_call.held.extend(names.into_iter().zip(descriptors));
                 }
+                (ToManager::RollCallNumbers { highest }, _) => roll_call.highest_number = highest,
                 (ToManager::RollCallEnd, _) => return roll_call,
                 (other, _) => panic!("in the roll call: {other:?}"),
             }

@@ -39,8 +39,14 @@ pub struct Outcome {
 ///
 /// `now_ms` is the time since boot (`CLOCK_BOOTTIME`). It must not go back between turns.
 pub fn turn(state: &mut State, now_ms: u64, input: Input) -> Outcome {
+    // Before the roll call nothing goes on: what the manager before has not told comes first, or it would count as told with what
+    // is told now.
+    let is_before_roll_call = matches!(input, Input::Settings(_));
     let mut turn = Turn { state, now_ms, outcome: Outcome::default() };
     turn.take(input);
+    if is_before_roll_call {
+        return turn.outcome;
+    }
     for _ in 0..TASKS_PER_TURN {
         let Some(task) = turn.state.agenda.front().copied() else { break };
         turn.commit(Change::TaskTaken);

@@ -25,7 +25,8 @@ impl Turn<'_> {
     pub(super) fn process_spawned(&mut self, ticket: u64, pid: i32, start_time_ticks: u64) {
         let Some((number, instance, process)) = self.state.process(ticket) else {
             // It was being started while the keeper called the roll, and the journal that knew it is lost.
-            self.commit(Change::StrayNoted { ticket, pid, label: String::new() });
+            let label = self.state.strays.get(&ticket).map(|stray| stray.label.clone()).unwrap_or_default();
+            self.commit(Change::StrayNoted { ticket, pid, label });
             return;
         };
         if process.pid == 0 {

@@ -51,13 +51,14 @@ impl Turn<'_> {
     }
 
     /// What a lost journal (or a lost piece of one) had handed out: the keeper would take a number that comes a second
-    /// time for one that is done. And where processes of ours run, the boot is behind us.
+    /// time for one that is done. And where processes were started that we do not know of, the boot is behind us.
     fn see_numbers(&mut self, call: &RollCall) {
         let numbers = call.entries.iter().map(|entry| entry.ticket.max(entry.last_signal_request));
-        let Some(number) = numbers.max() else { return };
-        if number >= self.next_id() {
-            self.commit(Change::NumberSeen { number });
+        let number = numbers.fold(call.highest_number, u64::max);
+        if number < self.next_id() {
+            return;
         }
+        self.commit(Change::NumberSeen { number });
         if call.is_restart && !self.state.has_booted {
             self.commit(Change::Booted);
         }
@@ -101,6 +102,8 @@ impl Turn<'_> {
                 self.process_ended(ticket, *cause);
             }
             RollCallCondition::Failed(reason) => self.process_failed_to_spawn(ticket, reason),
+            // Not asked for again: should that fail here, it would be taken for one that never ran.
+            RollCallCondition::Starting => {}
         }
     }
 
@@ -134,11 +137,14 @@ impl Turn<'_> {
     /// job file is still there; anything else is left in peace, and forgotten when it ends.
     fn hear_of_stranger(&mut self, entry: &RollCallEntry) {
         let ticket = entry.ticket;
-        if !matches!(entry.condition, RollCallCondition::Running { .. }) {
+        if matches!(entry.condition, RollCallCondition::Exited(_) | RollCallCondition::Failed(_)) {
             self.commit(Change::StrayEnded { ticket });
             return;
         }
         self.commit(Change::StrayNoted { ticket, pid: entry.pid, label: entry.label.clone() });
+        if entry.condition == RollCallCondition::Starting {
+            return;
+        }
         let Some((ProcessKind::Main, class, name)) = spawn::read_label(&entry.label) else { return };
         if self.state.class(class).is_none() || self.state.find(class, name).is_some() {
             return;

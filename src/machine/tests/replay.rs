@@ -5,8 +5,8 @@ mod world;
 
 use machine::Outcome;
 use machine::change::Change;
-use machine::effect::Effect;
-use machine::input::{Input, RollCall, RollCallCondition};
+use machine::effect::{Announcement, Caller, Effect};
+use machine::input::{Call, Input, RollCall, RollCallCondition};
 use machine::state::State;
 use world::{World, decode, encode, replay};
 
@@ -16,6 +16,7 @@ fn come_back(frames: &[Vec<Change>], world: &World) -> (State, Outcome) {
     let call = RollCall {
         is_restart: true,
         entries: world.keeper.table.values().cloned().collect(),
+        highest_number: world.keeper.highest_number,
         connections: world.connections.clone(),
         ..RollCall::default()
     };
@@ -78,6 +79,90 @@ fn a_checkpoint_is_as_good_as_all_that_came_before() {
             }
             assert_eq!(encode(&state), encode(&world.state), "{}: checkpoint at frame {at}", story.name());
         }
+    }
+}
+
+/// A process is being started when the journal is lost: it is in no roll call, and its number is still its own.
+#[test]
+fn a_number_is_not_given_out_again_while_its_process_is_being_started() {
+    let class = machine::parse::parse_class("job", b"exec job\n").expect("a sound job file");
+    for highest_number in [0, 7, 1_000_000] {
+        let mut state = State::default();
+        let call = RollCall { is_restart: true, highest_number, ..RollCall::default() };
+        machine::turn(&mut state, 1_000, Input::RollCall(call));
+        machine::turn(&mut state, 1_000, Input::Define(Box::new(class.clone())));
+        let caller = Caller { connection: 1, serial: 1, sender: None };
+        let start = Call::Start { class: "job".into(), environment: Vec::new(), wait: false };
+        let outcome = machine::turn(&mut state, 1_000, Input::Call(caller, start));
+        let spawned: Vec<u64> = outcome.effects.iter().filter_map(spawn_of).collect();
+        assert!(!spawned.is_empty() && spawned.iter().all(|ticket| *ticket > highest_number), "{spawned:?}");
+    }
+}
+
+/// A process that an earlier manager has asked for is between its clone and its exec. Asked for again by one that lacks what it
+/// takes, it would count as failed, and run.
+#[test]
+fn a_process_that_is_being_started_is_not_asked_for_again() {
+    let class = machine::parse::parse_class("job", b"exec job\n").expect("a sound job file");
+    let starting = |ticket| machine::input::RollCallEntry {
+        ticket,
+        label: machine::spawn::label(machine::job::ProcessKind::Main, "job", ""),
+        pid: 70,
+        start_time_ticks: 5,
+        last_signal_request: 0,
+        condition: RollCallCondition::Starting,
+    };
+    let mut state = State::default();
+    machine::turn(&mut state, 1_000, Input::RollCall(RollCall::default()));
+    machine::turn(&mut state, 1_000, Input::Define(Box::new(class)));
+    let caller = Caller { connection: 1, serial: 1, sender: None };
+    let start = Call::Start { class: "job".into(), environment: Vec::new(), wait: false };
+    let outcome = machine::turn(&mut state, 1_000, Input::Call(caller, start));
+    let ticket = outcome.effects.iter().find_map(spawn_of).expect("it is asked for");
+    let call = RollCall { is_restart: true, entries: vec![starting(ticket)], ..RollCall::default() };
+    let outcome = machine::turn(&mut state, 1_000, Input::RollCall(call.clone()));
+    assert_eq!(outcome.effects.iter().find_map(spawn_of), None);
+    machine::turn(&mut state, 1_000, Input::Spawned { ticket, pid: 70, start_time_ticks: 5 });
+    assert_eq!(state.process(ticket).map(|(_, _, process)| process.pid), Some(70));
+    // With the journal lost it is a stray, and stays what the keeper called it when it runs.
+    let mut state = State::default();
+    machine::turn(&mut state, 1_000, Input::RollCall(call));
+    machine::turn(&mut state, 1_000, Input::Spawned { ticket, pid: 70, start_time_ticks: 5 });
+    let strays: Vec<_> = state.strays().map(|(ticket, stray)| (ticket, stray.pid, stray.label.as_str())).collect();
+    assert_eq!(strays, [(ticket, 70, "main\tjob\t")]);
+}
+
+fn spawn_of(effect: &Effect) -> Option<u64> {
+    match effect {
+        Effect::Spawn(ticket) => Some(*ticket),
+        _ => None,
+    }
+}
+
+/// A client's job runs, and the manager dies before the system has booted: nothing is lost, so the boot is still to come. Where
+/// numbers are lost, it has been.
+#[test]
+fn a_death_before_the_boot_does_not_take_its_place() {
+    for (lost, emits) in [(false, true), (true, false)] {
+        let mut state = State::default();
+        machine::turn(&mut state, 1_000, Input::RollCall(RollCall::default()));
+        let class = machine::parse::parse_class("job", b"exec job\n").expect("a sound job file");
+        machine::turn(&mut state, 1_000, Input::Define(Box::new(class)));
+        let caller = Caller { connection: 1, serial: 1, sender: None };
+        let start = Call::Start { class: "job".into(), environment: Vec::new(), wait: false };
+        let outcome = machine::turn(&mut state, 1_000, Input::Call(caller, start));
+        let ticket = outcome.effects.iter().find_map(spawn_of).expect("it is started");
+        if lost {
+            state = State::default();
+        }
+        let call = RollCall { is_restart: true, highest_number: ticket, ..RollCall::default() };
+        machine::turn(&mut state, 1_000, Input::RollCall(call));
+        let outcome = machine::turn(&mut state, 1_000, Input::Startup(Some("startup".into())));
+        let is_startup = |effect: &Effect| match effect {
+            Effect::Announce(_, told) => matches!(&**told, Announcement::EventEmitted(name, _) if name == "startup"),
+            _ => false,
+        };
+        assert_eq!(outcome.effects.iter().any(is_startup), emits, "the journal was lost: {lost}");
     }
 }
 

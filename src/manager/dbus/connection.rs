@@ -36,10 +36,19 @@ const INCOMPLETE: Duration = Duration::from_millis(100);
 const GATHERING: Duration = Duration::from_secs(30);
 /// So much is gathered in one visit.
 const GATHER_BYTES: usize = 256 * 1024;
-/// What may be queued for somebody who may change something, and for the bus, in bytes.
+/// What may be queued for somebody who may change something, and for the bus, in bytes, when nothing of it is read.
 const PRIVILEGED_QUEUE_BYTES: usize = 4 * 1024 * 1024;
 /// What may be queued for anybody else, in bytes.
 const ORDINARY_QUEUE_BYTES: usize = 512 * 1024;
+/// So many times as much may be queued for one who reads, and is only slower than init tells: a single event can lead to tens
+/// of thousands of signals at once. What is queued for many is in memory once.
+const READER_FACTOR: usize = 16;
+/// So long one may read nothing before it counts as not reading.
+const READING: Duration = Duration::from_secs(10);
+/// So many announcements may wait because of one reply that is not read, and so many altogether. They are kept in the state, and
+/// written with each checkpoint.
+const BEHIND: u64 = 10_000;
+const FAR_BEHIND: u64 = 100_000;
 
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,6 +189,8 @@ struct Outbox {
     cost: usize,
     /// So much of the first one is out.
     sent: usize,
+    /// Since when there has been no room for it.
+    stuck_since: Option<Instant>,
     /// How many messages are out since the beginning.
     gone: u64,
     /// Replies among them: which message since the beginning, and the announcement it answers for.
@@ -487,6 +498,7 @@ impl Connection {
     /// When too much is queued already, because the other side does not read.
     pub(super) fn queue(&mut self, announcement: u64, message: Bytes) -> Result<(), End> {
         let limit = if self.is_trusted() { PRIVILEGED_QUEUE_BYTES } else { ORDINARY_QUEUE_BYTES };
+        let limit = if self.outbox.is_stuck() { limit } else { limit * READER_FACTOR };
         if !self.outbox.queue.is_empty() && self.outbox.cost + cost(&message) > limit {
             return Err(End::Misbehaved("it does not read what it is sent"));
         }
@@ -513,6 +525,12 @@ impl Connection {
         self.outbox.replies.front().map(|(_, announcement)| *announcement)
     }
 
+    /// Whether too much waits for a reply that this one does not read; `through` is the last announcement.
+    pub(super) fn holds_up(&self, through: u64) -> bool {
+        let behind = self.unsent_reply().map_or(0, |unsent| through.saturating_sub(unsent));
+        behind > FAR_BEHIND || (behind > BEHIND && self.outbox.is_stuck())
+    }
+
     /// Sends what there is room for. Tells whether the keeper must let go first.
     pub(super) fn flush(&mut self, scratch: &mut [u8], visit: u64) -> Result<Step, End> {
         if matches!(self.phase, Phase::Server(_)) {
@@ -532,8 +550,12 @@ impl Connection {
             };
             let length = batch.len();
             match socket::write(&self.socket, batch)? {
-                None => break,
+                None => {
+                    self.outbox.stuck_since.get_or_insert_with(Instant::now);
+                    break;
+                }
                 Some(sent) => {
+                    self.outbox.stuck_since = None;
                     self.outbox.advance(sent);
                     if sent < length {
                         break;
@@ -556,6 +578,11 @@ fn cost(message: &Bytes) -> usize {
 }
 
 impl Outbox {
+    /// Whether nothing of it has been read for some time.
+    fn is_stuck(&self) -> bool {
+        self.stuck_since.is_some_and(|since| since.elapsed() >= READING)
+    }
+
     /// Copies as many messages into the buffer as leave in one piece; returns their length.
     fn gather(&self, buffer: &mut [u8]) -> usize {
         let mut end = 0;

@@ -424,9 +424,15 @@ impl Dbus {
     }
 
     /// Of the announcements up to `through`, which have been queued: up to which one all replies are out (signals that a
-    /// client does not read are not waited for).
+    /// client does not read are not waited for). Who does not read its replies for too long is disconnected.
     #[must_use]
-    pub fn performed(&self, through: u64) -> u64 {
+    pub fn performed(&mut self, through: u64) -> u64 {
+        let slow = self.connections.values().filter(|connection| connection.holds_up(through));
+        for number in slow.map(|connection| connection.number).collect::<Vec<_>>() {
+            if let Some(connection) = self.connections.remove(&number) {
+                self.settle(connection, Err(End::Misbehaved("it does not read what it is answered")));
+            }
+        }
         let unsent = self.connections.values().filter_map(Connection::unsent_reply).min();
         unsent.map_or(through, |unsent| through.min(unsent.saturating_sub(1)))
     }

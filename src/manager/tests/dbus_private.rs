@@ -4,6 +4,9 @@
 mod dbus_world;
 
 use dbus_world::*;
+use machine::effect::Caller;
+use machine::input::{Call, Input};
+use machine::job::Cause;
 use std::io::{Read as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
@@ -345,8 +348,8 @@ fn one_who_does_not_read_stalls_the_others() {
     let mut lazy = Client::new(&name);
     lazy.ping();
     let mut client = Client::new(&name);
-    let large = format!("A={}", "x".repeat(30_000));
-    for number in 0..400 {
+    let large = format!("A={}", "x".repeat(60_000));
+    for number in 0..1_200 {
         let result = client.call(MANAGER, UPSTART, "EmitEvent", &("go", vec![large.as_str()], false));
         result.unwrap_or_else(|error| panic!("{number}: {error:?}"));
         client.signals.clear();
@@ -355,6 +358,62 @@ fn one_who_does_not_read_stalls_the_others() {
     while lazy.receive().is_some() {}
     world.wait_until("it is told", |world| world.log.iter().any(|line| line.contains("does not read")));
     world.kill();
+}
+
+/// A client whose reply is on its way behind signals that it does not read: everything told after it waits in the state, to be
+/// told again after a crash.
+#[test]
+fn one_who_does_not_read_its_reply_keeps_all_others_in_the_state() {
+    let (world, name) = simple();
+    let mut task = service("task");
+    task.start_on = machine::parse::parse_class("x", b"start on go\n").unwrap().start_on;
+    task.task = true;
+    world.define(task);
+    let mut lazy = Client::new(&name);
+    lazy.ping();
+    lazy.send(MANAGER, UPSTART, "EmitEvent", &("go", none(), true));
+    let pid = |world: &mut World| world.state.find("task", "").and_then(|task| Some(task.processes.first()?.ticket));
+    world.wait_until("the task runs", move |world| pid(world).is_some());
+    world.with(move |world| {
+        let large = vec![format!("A={}", "x".repeat(30_000))];
+        (0..40).for_each(|serial| world.take(Input::Call(nobody(serial), emit("fill", large.clone()))));
+        let ticket = pid(world).unwrap();
+        world.take(Input::Exited { ticket, cause: Cause::Status(0) });
+        assert!(world.state.has_outbox(), "the reply cannot be out");
+        (100..100_110).for_each(|serial| world.take(Input::Call(nobody(serial), emit("more", Vec::new()))));
+        assert!(!world.state.has_outbox(), "and all that was told after it still waits for it");
+    });
+    world.wait_until("it is told", |world| world.log.iter().any(|line| line.contains("does not read")));
+    world.kill();
+}
+
+/// Tens of thousands of signals lie between a call and its answer; whoever waits for that reads them all, but not as fast as they
+/// are told.
+#[test]
+fn one_who_waits_through_a_flood_of_signals_is_cut_off() {
+    let (world, name) = simple();
+    let mut client = Client::new(&name);
+    client.ping();
+    let serial = client.send(MANAGER, UPSTART, "EmitEvent", &("flood", none(), true));
+    world.with(|world| {
+        (0..30_000).for_each(|serial| world.take(Input::Call(nobody(serial), emit("flood", Vec::new()))))
+    });
+    client.reply(serial).unwrap();
+    while client.signals.len() < 30_000 {
+        let signal = client.receive().expect("all of it");
+        client.signals.push(signal);
+    }
+    client.ping();
+    world.kill();
+}
+
+/// A caller that is on no connection.
+fn nobody(serial: u32) -> Caller {
+    Caller { connection: 1_000, serial, sender: None }
+}
+
+fn emit(name: &str, environment: Vec<String>) -> Call {
+    Call::Emit { name: name.into(), environment, wait: false, file: None }
 }
 
 #[test]

@@ -51,7 +51,9 @@ fn the_canary_dies() {
 fn the_same_seed_gives_the_same_trace() {
     let script = Script { has_lines: true, ..Script::default() };
     for seed in [3, 17, 23] {
-        let (one, other) = (play(seed, &script, check::all()), play(seed, &script, check::all()));
+        // The second time, somebody sets the clock on the wall back and forth.
+        let jumping = Script { wall: seed, ..script.clone() };
+        let (one, other) = (play(seed, &script, check::all()), play(seed, &jumping, check::all()));
         let (one, other) = (one.expect("a world"), other.expect("a world"));
         assert_eq!(one.lines, other.lines, "seed {seed}");
         assert_eq!(one.digest, other.digest);

@@ -18,6 +18,8 @@ pub(crate) struct Keeper {
     pub is_slow: bool,
     /// Every process that was ever started, by label; and every signal that was carried out.
     pub deeds: Vec<String>,
+    /// The highest number of a ticket or signal request so far.
+    pub highest_number: u64,
     waiting: BTreeMap<u64, Spawn>,
     refusals: BTreeMap<String, String>,
     started: BTreeSet<u64>,
@@ -53,6 +55,7 @@ impl Keeper {
 
     fn start(&mut self, spawn: &Spawn) -> Input {
         let ticket = spawn.ticket;
+        self.highest_number = self.highest_number.max(ticket);
         assert!(self.started.insert(ticket), "ticket {ticket} ({}) is started twice", spawn.label);
         let mut entry = RollCallEntry {
             ticket,
@@ -86,6 +89,7 @@ impl Keeper {
         assert_eq!(known, (ticket, signal), "signal request {request} is another one now, and would be ignored");
         if let Some(entry) = self.table.get_mut(&ticket).filter(|entry| entry.last_signal_request < request) {
             entry.last_signal_request = request;
+            self.highest_number = self.highest_number.max(request);
             if let RollCallCondition::Running { has_stopped, .. } = &mut entry.condition {
                 *has_stopped &= signal != SIGCONT;
                 self.deeds.push(format!("signalled {} {signal}", entry.label));
@@ -156,6 +160,7 @@ impl Keeper {
     /// A process that no journal knows.
     pub(crate) fn add_stranger(&mut self, ticket: u64, label: String) {
         self.started.insert(ticket);
+        self.highest_number = self.highest_number.max(ticket);
         let (pid, start_time_ticks) = self.next_process();
         let condition = RollCallCondition::Running { forks_left: 0, has_stopped: false };
         let entry = RollCallEntry { ticket, label, pid, start_time_ticks, last_signal_request: 0, condition };
@@ -192,5 +197,6 @@ fn told_again(known: &RollCallEntry) -> Vec<Input> {
         RollCallCondition::Running { .. } => vec![spawned],
         RollCallCondition::Exited(cause) => vec![spawned, Input::Exited { ticket, cause: *cause }],
         RollCallCondition::Failed(reason) => vec![Input::SpawnFailed { ticket, reason: reason.clone() }],
+        RollCallCondition::Starting => Vec::new(),
     }
 }

@@ -330,6 +330,7 @@ impl World {
                 is_restart: true,
                 reason: "a crash".into(),
                 entries: self.keeper.table.values().cloned().collect(),
+                highest_number: self.keeper.highest_number,
                 connections: self.connections.clone(),
                 files: self.files_held.clone(),
             };

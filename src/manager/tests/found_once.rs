@@ -1,0 +1,244 @@
+//! What the simulator found once, each as small as it can be; the seeds are in `src/sim/tests/promises.rs`.
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+
+use journal::{Durability, Identity, Log, MemoryStorage, Options};
+use keeper::protocol::{Condition, Entry, ExitStatus, Occasion, Reason, ToKeeper, ToManager};
+use machine::class::Class;
+use machine::effect::{Announcement, Caller, Priority};
+use machine::input::{Call, Input};
+use machine::state::State;
+use manager::resume::{Recovery, Resumed, go_on};
+use manager::turn::{Arrival, Memory, Turn, World};
+
+const OPTIONS: Options = Options {
+    segment_bytes: 8192,
+    checkpoint_bytes: 1 << 20,
+    durability: Durability::None,
+    identity: Identity { boot_id: [1; 16], pid_namespace: 1 },
+};
+
+/// As little as a turn needs.
+struct Small {
+    memory: Memory<MemoryStorage>,
+    now_ms: u64,
+    sent: Vec<ToKeeper>,
+    log: Vec<String>,
+    /// Numbers of the announcements that were told.
+    told: Vec<u64>,
+}
+
+impl World for Small {
+    type Storage = MemoryStorage;
+
+    fn memory(&mut self) -> &mut Memory<MemoryStorage> {
+        &mut self.memory
+    }
+    fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+    fn send(&mut self, message: ToKeeper) -> io::Result<()> {
+        self.sent.push(message);
+        Ok(())
+    }
+    fn spawn(&mut self, _ticket: u64) -> io::Result<()> {
+        Ok(())
+    }
+    fn announce(&mut self, number: u64, announcement: &Announcement) {
+        self.told.push(number);
+        if let Announcement::Log(_, text) = announcement {
+            self.log.push(text.clone());
+        }
+    }
+    fn push(&mut self) {}
+    fn performed(&mut self, through: u64) -> u64 {
+        through
+    }
+    fn done(&mut self, _caller: &Caller) {}
+    fn let_go(&mut self, _name: &str) {}
+    fn reexecute(&mut self) {}
+    fn finish(&mut self, _status: u8) {}
+    fn rescan(&mut self) {}
+    fn job_files(&mut self) -> Vec<Class> {
+        Vec::new()
+    }
+    fn reconnect_bus(&mut self) {}
+    fn adopt(&mut self) {}
+    fn report(&mut self, _priority: Priority, text: &str) {
+        self.log.push(text.to_owned());
+    }
+}
+
+/// What the next manager finds, after so many that failed.
+fn come_back(disk: &MemoryStorage, failed_starts: u32) -> (Small, Recovery) {
+    let reason = Reason::ManagerEnded(ExitStatus::Signal { signal: 9, core_dumped: false });
+    let occasion = Occasion { reason, failed_starts, restarts: 1, session: 1 };
+    let resumed: Resumed<_> = go_on(Some(Log::open(disk.clone(), OPTIONS).unwrap()), &occasion, Recovery::default());
+    let (memory, recovery) = Memory::of(resumed);
+    (Small { memory, now_ms: 1_000, sent: Vec::new(), log: Vec::new(), told: Vec::new() }, recovery)
+}
+
+/// A manager that has begun, on a disk of its own.
+fn begin() -> (MemoryStorage, Small) {
+    let disk = MemoryStorage::new();
+    let (mut world, recovery) = come_back(&disk, 0);
+    world.take_over(arrival(Reason::Boot, Vec::new()), &recovery).unwrap();
+    (disk, world)
+}
+
+fn arrival(reason: Reason, entries: Vec<Entry>) -> Arrival {
+    Arrival {
+        reason,
+        settings: machine::input::Settings { is_session: true, ..Default::default() },
+        entries,
+        highest_number: 0,
+        connections: Vec::new(),
+        files: Vec::new(),
+        log_priority: None,
+    }
+}
+
+fn set(world: &mut Small, serial: u32, length: usize) {
+    let caller = Caller { connection: 1, serial, sender: None };
+    let entries = vec![format!("V{serial}={}", "x".repeat(length))];
+    world.take(Input::Call(caller, Call::SetEnvironment { job: None, entries, replace: true })).unwrap();
+}
+
+fn digest(state: &State) -> u32 {
+    record::digest(state).unwrap()
+}
+
+/// What a manager would find now.
+fn found(disk: &MemoryStorage) -> u32 {
+    digest(&come_back(&disk.snapshot(), 0).0.memory.state)
+}
+
+/// There is no room for another file.
+fn fill(disk: &MemoryStorage) {
+    disk.set_capacity(Some(disk.files().values().map(|content| content.len() as u64).sum()));
+}
+
+/// One turn can be neither appended nor put into a checkpoint, and there is room for the next, smaller one.
+#[test]
+fn behind_a_turn_that_is_missing_no_frame_is_appended() {
+    let (disk, mut world) = begin();
+    set(&mut world, 1, 10);
+    let before = digest(&world.memory.state);
+    fill(&disk);
+    set(&mut world, 2, 20_000);
+    assert!(world.log.iter().any(|line| line.contains("going on without")), "{:?}", world.log);
+    set(&mut world, 3, 10);
+    assert_eq!(found(&disk), before, "the past, and not one with a hole");
+    disk.set_capacity(None);
+    set(&mut world, 4, 10);
+    assert_eq!(found(&disk), digest(&world.memory.state));
+}
+
+#[test]
+fn a_checkpoint_from_before_the_first_event_is_a_past() {
+    let disk = MemoryStorage::new();
+    {
+        let (mut log, _) = Log::open(disk.clone(), OPTIONS).unwrap();
+        log.checkpoint(&record::encode_state(&State::default()).unwrap()).unwrap();
+    }
+    let (world, recovery) = come_back(&disk, 0);
+    assert!(!recovery.is_rebuilt, "{recovery:?}");
+    assert_eq!(digest(&world.memory.state), digest(&State::default()));
+}
+
+/// The newest frame is not believed, and there is no room to set it aside.
+#[test]
+fn behind_frames_that_are_not_believed_no_frame_is_appended() {
+    let (disk, mut world) = begin();
+    set(&mut world, 1, 10);
+    set(&mut world, 2, 10);
+    drop(world);
+    fill(&disk);
+    let before = disk.files();
+    let (mut world, recovery) = come_back(&disk, 3);
+    assert!(recovery.needs_checkpoint, "{recovery:?}");
+    set(&mut world, 3, 10);
+    drop(world);
+    assert_eq!(disk.files(), before, "nothing stands behind what was not believed");
+    disk.set_capacity(None);
+    let (mut world, _) = come_back(&disk, 3);
+    set(&mut world, 4, 10);
+    assert_eq!(found(&disk), digest(&world.memory.state));
+}
+
+/// The journal is lost, and the process was between its clone and its exec when the roll was called.
+#[test]
+fn a_process_whose_start_is_told_late_is_a_stray() {
+    let (_, mut world) = begin();
+    world.hear(ToManager::Spawned { ticket: 7, pid: 70, start_time_ticks: 5 }).unwrap();
+    let strays: Vec<(u64, i32)> = world.memory.state.strays().map(|(ticket, stray)| (ticket, stray.pid)).collect();
+    assert_eq!(strays, [(7, 70)]);
+    world.hear(ToManager::Exited { ticket: 7, pid: 70, status: ExitStatus::Code(0) }).unwrap();
+    assert_eq!(world.memory.state.strays().count(), 0);
+    assert!(world.sent.contains(&ToKeeper::Acknowledge { ticket: 7 }));
+}
+
+/// It forks and ends while no manager is there.
+#[test]
+fn an_end_is_told_of_the_process_that_has_ended() {
+    let (disk, mut world) = begin();
+    let class = machine::parse::parse_class("daemon", b"expect fork\nexec daemon\n").unwrap();
+    world.take(Input::Define(Box::new(class))).unwrap();
+    let caller = Caller { connection: 1, serial: 1, sender: None };
+    let start = Call::Start { class: "daemon".into(), environment: Vec::new(), wait: false };
+    world.take(Input::Call(caller, start)).unwrap();
+    let ticket = world.memory.state.find("daemon", "").unwrap().processes[0].ticket;
+    world.hear(ToManager::Spawned { ticket, pid: 100, start_time_ticks: 5 }).unwrap();
+    drop(world);
+    let (mut world, recovery) = come_back(&disk, 0);
+    let entry = Entry {
+        ticket,
+        label: "main\tdaemon\t".into(),
+        pid: 101,
+        start_time_ticks: 6,
+        last_signal_request: 0,
+        condition: Condition::Exited(ExitStatus::Code(3)),
+    };
+    let reason = Reason::ManagerEnded(ExitStatus::Code(1));
+    world.take_over(arrival(reason, vec![entry]), &recovery).unwrap();
+    let told: Vec<&String> = world.log.iter().filter(|line| line.contains("terminated with status 3")).collect();
+    assert!(told.len() == 1 && told[0].contains("main process (101)"), "{:?}", world.log);
+}
+
+/// A manager dies amid a cascade that takes several turns, and has told nothing of the first one. The next one goes on with the
+/// second, and must not take the first for told.
+#[test]
+fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
+    let (disk, mut world) = begin();
+    for (name, text) in [("one", "start on stopped other\ntask\n"), ("other", "start on stopped one\ntask\n")] {
+        let class = machine::parse::parse_class(name, text.as_bytes()).unwrap();
+        world.take(Input::Define(Box::new(class))).unwrap();
+    }
+    let first = world.told.last().unwrap() + 1;
+    let caller = Caller { connection: 1, serial: 1, sender: None };
+    let start = Call::Start { class: "one".into(), environment: Vec::new(), wait: false };
+    // What a turn has told is noted in the next frame; without it, nobody knows that it was told.
+    let mut frames = 0;
+    world.take(Input::Call(caller, start)).unwrap();
+    assert_eq!(world.memory.state.next_deadline_ms(), Some(0), "there is more to do than one turn does");
+    drop(world);
+    let log = Log::open(disk.clone(), OPTIONS).unwrap();
+    for frame in &log.1.frames {
+        frames = frame.sequence;
+    }
+    let mut log = log.0;
+    log.quarantine_from(frames).unwrap();
+    drop(log);
+    let (mut world, recovery) = come_back(&disk, 0);
+    assert!(world.memory.state.has_outbox());
+    let mut arrival = arrival(Reason::ManagerEnded(ExitStatus::Code(1)), Vec::new());
+    // Anything that is new about the surroundings.
+    arrival.settings.has_tmpfiles = true;
+    arrival.connections = vec![1];
+    world.take_over(arrival, &recovery).unwrap();
+    let told: Vec<u64> = (first..=*world.told.last().unwrap()).collect();
+    let missing: Vec<&u64> = told.iter().filter(|number| !world.told.contains(number)).collect();
+    assert!(missing.is_empty(), "never told: {missing:?}");
+    assert_eq!(world.told[0], first, "in their order");
+}

@@ -12,9 +12,14 @@ const BASH: &str = "/bin/bash";
 
 #[test]
 fn the_shells_take_them() {
-    for (shell, file) in
-        [("bash", "initctl.bash"), ("zsh", "_initctl"), ("bash", "initjournal.bash"), ("zsh", "_initjournal")]
-    {
+    for (shell, file) in [
+        ("bash", "initctl.bash"),
+        ("zsh", "_initctl"),
+        ("bash", "initjournal.bash"),
+        ("zsh", "_initjournal"),
+        ("bash", "init-history.bash"),
+        ("zsh", "_init-history"),
+    ] {
         let path = source_root().join("completions").join(file);
         // Where the shell is not there, there is nobody to be completed for.
         let Ok(output) = Command::new(shell).arg("-n").arg(&path).output() else { continue };
@@ -63,6 +68,8 @@ fn bash_offers_what_there_is() {
     is("initctl re", &["restart", "reload", "reload-configuration", "reset-env"]);
     is("initctl start ", &["many", "web"]);
     is("initctl --quiet status w", &["web"]);
+    is("initctl log m", &["many"]);
+    is("initctl history --lines 5 ", &["many", "web"]);
     is("initctl start many ", &[]);
     is("initctl emit ", &["net-up", "started", "web-ready"]);
     is("initctl log-priority f", &["fatal"]);

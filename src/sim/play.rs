@@ -9,6 +9,7 @@ use ::keeper::table::{Slot, State};
 use machine::class::Class;
 use machine::input::{Call, Settings};
 
+use crate::bundle::Beginning;
 use crate::bus::Bus;
 use crate::chance::Chance;
 use crate::check::Checker;
@@ -38,6 +39,8 @@ const SPINS: u32 = 3;
 pub struct Script {
     /// Job files; none to have some made up for each seed.
     pub jobs: Option<BTreeMap<String, Class>>,
+    /// Where to begin, if not with nothing.
+    pub beginning: Option<Beginning>,
     /// The promise that is broken on purpose.
     pub sabotage: Kind,
     /// Whether every step is to be told in words.
@@ -157,7 +160,7 @@ impl Play {
         let segment = *chance.pick(&[8_192, 12_288, 16_384]);
         let checkpoint = *chance.pick(&[2_048, 6_000, 20_000]);
         let vocabulary = Vocabulary::of(&jobs);
-        let out = Outside {
+        let mut out = Outside {
             jobs,
             now_ms: 10_000,
             disk: Disk::new(fuse.clone(), chance.fork()),
@@ -171,6 +174,9 @@ impl Play {
             is_degraded: false,
             expected: Expected::default(),
         };
+        if let Some(beginning) = &script.beginning {
+            beginning.lay(&mut out)?;
+        }
         Ok(Self {
             out,
             manager: None,

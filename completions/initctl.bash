@@ -46,7 +46,7 @@ _stayup_words() {
     words=()
     for ((index = 1; index < COMP_CWORD; index++)); do
         case ${COMP_WORDS[index]} in
-        --dest | -i | --ignore-events) skip=1 ;;
+        --dest | -i | --ignore-events | --boot | --since | --until | --lines | --logdir) skip=1 ;;
         -* | =) ;;
         *) [ -n "$skip" ] && skip= || words+=("${COMP_WORDS[index]}") ;;
         esac
@@ -56,10 +56,11 @@ _stayup_words() {
 # What follows a command of initctl: $1 is the command, $2 how many words stand there already.
 _stayup_argument() {
     case $1 in
-    start | stop | restart | reload | status | usage) [ "$2" -gt 0 ] || _stayup_reply "$(_stayup_jobs)" ;;
+    start | stop | restart | reload | status | usage | history | log) [ "$2" -gt 0 ] || _stayup_reply "$(_stayup_jobs)" ;;
     show-config | check-config) _stayup_reply "$(_stayup_jobs)" ;;
     emit) [ "$2" -gt 0 ] || _stayup_reply "$(_stayup_events)" ;;
     log-priority) [ "$2" -gt 0 ] || _stayup_reply $'debug\ninfo\nmessage\nwarn\nerror\nfatal' ;;
+    crash-report) [ "$2" -gt 0 ] || _stayup_reply "$(initctl crashes 2>/dev/null | sed -n 's/^ *\([0-9][0-9]*\)  .*/\1/p')" ;;
     get-env | set-env | unset-env) _stayup_reply "$(initctl list-env 2>/dev/null | sed 's/=.*//')" ;;
     esac
 }

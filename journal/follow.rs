@@ -5,10 +5,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use crate::checkpoint::Position;
-use crate::frame::PAGE_BYTES;
-use crate::log::Frame;
+use crate::frame::{FRAME_HEADER_BYTES, PAGE_BYTES};
+use crate::log::{Frame, Payload};
 use crate::scan::{ScanEnd, SegmentScan};
 use crate::segment::{Name, SegmentHeader, segment_name};
 use crate::survey::follows;
@@ -97,12 +98,17 @@ impl Follower {
             let bytes = &self.buffer[..read];
             let start = ScanEnd { offset: offset - base, chain: self.position.chain, sequence: self.position.sequence };
             let mut scan = SegmentScan::new(bytes, start);
-            let before = into.len();
-            for frame in scan.by_ref() {
-                into.push(Frame { sequence: frame.sequence, payload: frame.payload.to_vec() });
+            let mut found = Vec::new();
+            while let Some(frame) = scan.next() {
+                found.push((frame.sequence, scan.end().offset - frame.bytes() - start.offset, frame.payload.len()));
             }
             let end = scan.end();
-            if into.len() > before {
+            if !found.is_empty() {
+                let frames = Arc::new(bytes[start.offset..end.offset].to_vec());
+                into.extend(found.into_iter().map(|(sequence, begin, length)| {
+                    let payload = Payload::of(&frames, begin + FRAME_HEADER_BYTES, length);
+                    Frame { sequence, payload }
+                }));
                 self.position.offset = (base + end.offset) as u64;
                 self.position.chain = end.chain;
                 self.position.sequence = end.sequence;

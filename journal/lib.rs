@@ -39,7 +39,7 @@ pub use frame::{
     encode_frame, frame_bytes,
 };
 pub use identity::Identity;
-pub use log::{Durability, Frame, Log, Options, Quarantined, Recovered};
+pub use log::{Durability, Frame, Log, Options, Payload, Quarantined, Recovered};
 pub use look::{Look, Place, Reach, look};
 pub use report::{Finding, Report, Rule, Severity};
 pub use scan::{ScanEnd, SegmentScan};

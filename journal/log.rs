@@ -3,6 +3,10 @@
 //! Invariant: `position` is behind the last acknowledged frame. While `active` is there, its segment is `position.segment` and
 //! every byte behind `position` in it is zero, or was never acknowledged and makes `active` go before the next append.
 
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
 use crate::checkpoint::{Checkpoint, CheckpointHeader, MAXIMUM_STATE_BYTES, Position, checkpoint_name};
 use crate::frame::{
     MAXIMUM_PAYLOAD_BYTES, MAXIMUM_SEQUENCE, PAD_PAGE, PAGE_BYTES, encode_frame, frame_bytes, padding_before,
@@ -53,7 +57,52 @@ pub struct Frame {
     /// Its number.
     pub sequence: u64,
     /// The caller's bytes.
-    pub payload: Vec<u8>,
+    pub payload: Payload,
+}
+
+/// The bytes of one frame, in the segment that they were read with: millions of them cost nothing each.
+#[derive(Clone)]
+pub struct Payload {
+    segment: Arc<Vec<u8>>,
+    begin: u32,
+    length: u32,
+}
+
+impl Payload {
+    /// The bytes from `begin` on; the caller knows that they are inside, and that no segment is as large as 4 GiB.
+    pub(crate) fn of(segment: &Arc<Vec<u8>>, begin: usize, length: usize) -> Self {
+        Self { segment: Arc::clone(segment), begin: begin as u32, length: length as u32 }
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        let length = bytes.len();
+        Self::of(&Arc::new(bytes), 0, length)
+    }
+}
+
+impl Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let begin = self.begin as usize;
+        &self.segment[begin..begin + self.length as usize]
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Payload {}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
 }
 
 /// What was found when a journal was opened.

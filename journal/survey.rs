@@ -3,12 +3,13 @@
 //! Reads only. What it finds it writes down as a [`Survey`]; carrying that out is `repair`'s part.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::checkpoint::{
     CHECKPOINT_HEADER_BYTES, Checkpoint, CheckpointHeader, MAXIMUM_STATE_BYTES, Position, checkpoint_name,
 };
-use crate::frame::PAGE_BYTES;
-use crate::log::Frame;
+use crate::frame::{FRAME_HEADER_BYTES, PAGE_BYTES};
+use crate::log::{Frame, Payload};
 use crate::scan::{ScanEnd, SegmentScan, residue, used_bytes};
 use crate::segment::{HeaderFault, MAXIMUM_NUMBER, MAXIMUM_SEGMENT_BYTES, Name, SegmentHeader, segment_name};
 use crate::{Finding, Identity, Report, SEGMENT_HEADER_BYTES, Storage, StorageError};
@@ -260,11 +261,12 @@ impl<S: Storage> Surveyor<'_, S> {
     ) -> Result<bool, StorageError> {
         let file = segment_name(header.number);
         let size_bytes = self.read(&file, header.capacity)?;
-        let length = self.buffer.len();
+        let bytes = Arc::new(std::mem::take(&mut self.buffer));
+        let length = bytes.len();
         let limit = successor.map_or(length, |next| (next.previous_end as usize).min(length));
         let at = self.survey.position;
         let start = ScanEnd { offset: at.offset as usize, chain: at.chain, sequence: at.sequence };
-        let mut scan = SegmentScan::new(&self.buffer[..limit], start);
+        let mut scan = SegmentScan::new(&bytes[..limit], start);
         let mut end = start;
         let mut stopped = false;
         let frames_before = self.survey.frames.len();
@@ -274,8 +276,10 @@ impl<S: Storage> Surveyor<'_, S> {
                 break;
             }
             end = scan.end();
-            self.survey.places.push((header.number, (end.offset - frame.bytes()) as u64));
-            self.survey.frames.push(Frame { sequence: frame.sequence, payload: frame.payload.to_vec() });
+            let offset = end.offset - frame.bytes();
+            self.survey.places.push((header.number, offset as u64));
+            let payload = Payload::of(&bytes, offset + FRAME_HEADER_BYTES, frame.payload.len());
+            self.survey.frames.push(Frame { sequence: frame.sequence, payload });
         }
         if self.survey.frames.len() > frames_before {
             self.survey.report.identity = Some(header.identity);
@@ -289,8 +293,8 @@ impl<S: Storage> Surveyor<'_, S> {
             self.survey.copy_aside = Some(header.number);
         }
         match successor {
-            None => self.judge_tail(header, end, size_bytes),
-            Some(_) => self.raise_highest(residue(&self.buffer[..limit], end).highest_sequence),
+            None => self.judge_tail(&bytes, header, end, size_bytes),
+            Some(_) => self.raise_highest(residue(&bytes[..limit], end).highest_sequence),
         }
         Ok(stopped)
     }
@@ -300,9 +304,9 @@ impl<S: Storage> Surveyor<'_, S> {
         *highest = sequence.max(*highest);
     }
 
-    /// The buffer holds the last segment: is what lies behind its last good frame nothing, one torn append, or a damage?
-    fn judge_tail(&mut self, header: &SegmentHeader, end: ScanEnd, size_bytes: u64) {
-        let found = residue(&self.buffer, end);
+    /// These are the bytes of the last segment: is what lies behind its last good frame nothing, one torn append, or a damage?
+    fn judge_tail(&mut self, bytes: &[u8], header: &SegmentHeader, end: ScanEnd, size_bytes: u64) {
+        let found = residue(bytes, end);
         self.raise_highest(found.highest_sequence);
         if size_bytes != header.capacity {
             self.survey.is_sealed = true;

@@ -120,7 +120,7 @@ fn live_and_damage(disk: &MemoryStorage, data: &[u8]) -> (Vec<Frame>, bool) {
                 let size = usize::from(u16::from_le_bytes([act[1], act[2]]) % 6000);
                 let payload = vec![act[0]; size];
                 let sequence = log.append(&payload).expect("there is room");
-                written.push(Frame { sequence, payload });
+                written.push(Frame { sequence, payload: payload.into() });
             }
         }
     }

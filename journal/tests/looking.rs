@@ -79,7 +79,7 @@ fn a_follower_sees_every_frame_once_whatever_the_writer_removes() {
         }
     }
     drain(&mut follower, &mut seen);
-    let payloads: Vec<_> = seen.iter().map(|frame| frame.payload.clone()).collect();
+    let payloads: Vec<_> = seen.iter().map(|frame| frame.payload.to_vec()).collect();
     assert_eq!(payloads, (1..600).map(payload).collect::<Vec<_>>());
 }
 

@@ -99,7 +99,7 @@ fn acknowledged_frames_survive_sigkill() {
             assert_eq!(checkpoint.state, checkpoint.sequence.to_le_bytes());
         }
         for frame in &found.frames {
-            assert_eq!(frame.payload, payload_of(frame.sequence));
+            assert_eq!(*frame.payload, payload_of(frame.sequence));
         }
     }
 }

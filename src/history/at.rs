@@ -8,30 +8,23 @@ use machine::state::State;
 use crate::listing::{facts, list};
 use crate::moment::{Clock, Moment};
 use crate::past::{Past, PastError, apply, decode};
-use crate::source::Source;
 
-/// The journal, read so far back as a moment takes.
-///
-/// # Errors
-/// As [`Past::open`].
-pub fn open_for(source: &Source, moment: Moment) -> Result<Past, PastError> {
-    let reach = match moment {
+/// How far back a moment takes a journal to be read.
+#[must_use]
+pub fn reach(moment: Moment) -> Reach {
+    match moment {
         Moment::End => Reach::Present,
         Moment::Sequence(sequence) => Reach::To(sequence),
         Moment::Wall(_) | Moment::Boot(_) => Reach::All,
-    };
-    Past::open(source, reach)
+    }
 }
 
-/// The state at a moment, and the number of the last frame before it.
+/// The state at a moment, of a journal that was read as far back as that takes.
 ///
 /// # Errors
 /// When the journal does not go back so far.
-pub fn state_at(source: &Source, moment: Moment) -> Result<(State, u64), PastError> {
-    let past = open_for(source, moment)?;
-    let count = past.frames_until(moment)?;
-    let sequence = count.checked_sub(1).map_or(past.base_sequence, |last| past.frames()[last].sequence);
-    Ok((past.state_after(count)?, sequence))
+pub fn state_at(past: &Past, moment: Moment) -> Result<State, PastError> {
+    past.state_after(past.frames_until(moment)?)
 }
 
 /// A state as text or JSON.
@@ -77,13 +70,12 @@ pub fn replay(past: &Past, until: Moment, clock: &Clock, out: &mut dyn Write) ->
     let failed = |error: io::Error| PastError::Io("standard output".into(), error);
     let digest = |state: &State, sequence| record::digest(state).map_err(|error| PastError::Frame(sequence, error));
     let mut state = past.base.clone();
-    let mut effects = Vec::new();
     let first = digest(&state, past.base_sequence)?;
     writeln!(out, "{:>8} {first:08x} the state that the frames go on from", past.base_sequence).map_err(failed)?;
     let count = past.frames_until(until)?;
     for frame in &past.frames()[..count] {
         let turn = decode(frame)?;
-        apply(&mut state, &turn, &mut effects);
+        apply(&mut state, &turn);
         let time = turn.stamp.map_or_else(|| "-".into(), |stamp| clock.full(stamp.wall_us));
         let digest = digest(&state, frame.sequence)?;
         match writeln!(out, "{:>8} {digest:08x} {time} {} changes", frame.sequence, turn.changes.len()) {

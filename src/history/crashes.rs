@@ -11,6 +11,9 @@ use crate::moment::{Clock, length};
 use crate::past::{Past, PastError};
 use crate::source::Source;
 
+/// So many of the last words of a manager are shown.
+const LAST_WORDS: usize = 3;
+
 /// The crashes of the init whose journal this is: number and description, oldest first.
 #[must_use]
 pub fn list(journal: &Path) -> Vec<(u64, Meta)> {
@@ -48,6 +51,12 @@ pub fn text(crashes: &[(u64, Meta)], json: bool, clock: &Clock) -> String {
             );
             for finding in &crash.findings {
                 let _ = writeln!(text, "      {finding}");
+            }
+            // All of them are in the bundle, with stacks, whose lines are indented; what was said last is most often the reason.
+            let is_said = |line: &&String| !line.split_once("] ").is_some_and(|(_, said)| said.starts_with(' '));
+            let said: Vec<_> = crash.last_words.iter().filter(is_said).collect();
+            for words in &said[said.len().saturating_sub(LAST_WORDS)..] {
+                let _ = writeln!(text, "      said {words}");
             }
         }
     }

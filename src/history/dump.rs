@@ -1,8 +1,6 @@
 //! `initjournal dump`: every change on a line of its own.
 
 use std::io::{self, Write};
-use std::sync::mpsc;
-use std::thread;
 
 use journal::Frame;
 use machine::change::Change;
@@ -14,11 +12,7 @@ use crate::past::{PastError, decode};
 use crate::select::Selection;
 use crate::words;
 
-/// Frames that are dealt with together.
-const BATCH: usize = 2048;
-
-/// A batch on its way: each frame's number and turn, and the job of each of its changes.
-type Resolved = Vec<(u64, Turn, Vec<Option<Job>>)>;
+mod whole;
 
 /// The job that a change is about, and its instance if it is about one.
 #[derive(Clone, Debug)]
@@ -45,7 +39,7 @@ impl Dump {
     /// When a frame cannot be read; those before it are written. A reader that has gone away ends it without an error.
     pub fn write(&self, frames: &[Frame], names: &mut Names, out: &mut dyn Write) -> Result<(), PastError> {
         let written = if self.json && self.selection.is_everything() {
-            self.write_all_json(frames, names, out)
+            whole::write(frames, names, out)
         } else {
             self.write_selected(frames, names, out)
         };
@@ -109,82 +103,6 @@ impl Dump {
             }
         }
     }
-
-    /// The fast way, for whole journals: numbers become names in order, all else is done by two threads besides.
-    fn write_all_json(
-        &self,
-        frames: &[Frame],
-        names: &mut Names,
-        out: &mut dyn Write,
-    ) -> io::Result<Option<PastError>> {
-        thread::scope(|scope| {
-            let (decoded_in, decoded) = mpsc::sync_channel(4);
-            scope.spawn(move || {
-                for batch in frames.chunks(BATCH) {
-                    let mut turns = Vec::with_capacity(batch.len());
-                    let bad = batch.iter().find_map(|frame| match decode(frame) {
-                        Ok(turn) => {
-                            turns.push((frame.sequence, turn));
-                            None
-                        }
-                        Err(error) => Some(error),
-                    });
-                    let is_over = bad.is_some();
-                    if decoded_in.send((turns, bad)).is_err() || is_over {
-                        return;
-                    }
-                }
-            });
-            let (text_in, text) = mpsc::sync_channel::<Vec<u8>>(4);
-            let (resolved_in, resolved) = mpsc::sync_channel::<Resolved>(4);
-            scope.spawn(move || {
-                for batch in resolved {
-                    if text_in.send(format(&batch)).is_err() {
-                        return;
-                    }
-                }
-            });
-            let mut bad_frame = None;
-            let mut is_going = true;
-            for (turns, bad) in decoded {
-                bad_frame = bad;
-                is_going = resolved_in.send(resolve(turns, names)).is_ok();
-                while let Ok(bytes) = text.try_recv() {
-                    out.write_all(&bytes)?;
-                }
-                if !is_going {
-                    break;
-                }
-            }
-            drop(resolved_in);
-            for bytes in text {
-                out.write_all(&bytes)?;
-            }
-            out.flush()?;
-            Ok(bad_frame.filter(|_| is_going))
-        })
-    }
-}
-
-fn resolve(turns: Vec<(u64, Turn)>, names: &mut Names) -> Resolved {
-    let mut resolved = Vec::with_capacity(turns.len());
-    for (sequence, turn) in turns {
-        names.learn(&turn);
-        let jobs = turn.changes.iter().map(|change| job(change, names)).collect();
-        resolved.push((sequence, turn, jobs));
-    }
-    resolved
-}
-
-fn format(batch: &Resolved) -> Vec<u8> {
-    let mut buffer = Vec::with_capacity(1 << 20);
-    for (sequence, turn, jobs) in batch {
-        let prefix = prefix(*sequence, turn);
-        for (index, (change, job)) in turn.changes.iter().zip(jobs).enumerate() {
-            line(&mut buffer, &prefix, (index == 0).then_some(turn), job.as_ref(), change);
-        }
-    }
-    buffer
 }
 
 fn job(change: &Change, names: &Names) -> Option<Job> {
@@ -214,12 +132,7 @@ fn line(buffer: &mut Vec<u8>, prefix: &str, turn: Option<&Turn>, job: Option<&Jo
         let _ = serde_json::to_writer(&mut *buffer, &turn.origin);
     }
     if let Some(job) = job {
-        buffer.extend_from_slice(b",\"job\":");
-        let _ = serde_json::to_writer(&mut *buffer, &*job.name.class);
-        if job.is_instance {
-            buffer.extend_from_slice(b",\"instance\":");
-            let _ = serde_json::to_writer(&mut *buffer, &*job.name.instance);
-        }
+        whole::put_job(buffer, &job.name.class, job.is_instance.then_some(&*job.name.instance));
     }
     buffer.extend_from_slice(b",\"change\":");
     let _ = serde_json::to_writer(&mut *buffer, change);

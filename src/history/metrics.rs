@@ -6,14 +6,32 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use machine::job::{Goal, JobState};
+use machine::state::State;
+use record::TurnTimes;
 
 use crate::archive::Boot;
 use crate::bundle::Meta;
 use crate::past::Past;
 
-/// Writes the figures at the end of a journal; `boot` is what the archive counts of this run, where one runs.
+/// What the figures are taken from.
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// The journal.
+    pub past: &'a Past,
+    /// The state at its end.
+    pub state: &'a State,
+    /// The crashes that are kept, oldest first.
+    pub crashes: &'a [(u64, Meta)],
+    /// What the archive counts of this run, where one runs.
+    pub boot: Option<&'a Boot>,
+    /// How long turns take, if the manager has told it.
+    pub times: Option<TurnTimes>,
+}
+
+/// Writes the figures at the end of a journal.
 #[must_use]
-pub fn text(past: &Past, state: &machine::state::State, crashes: &[(u64, Meta)], boot: Option<&Boot>) -> String {
+pub fn text(found: &Found<'_>) -> String {
+    let Found { past, state, crashes, boot, times } = found;
     let mut page = Page::default();
     page.family("stayup_job_classes", "gauge", "Jobs that have a file.");
     page.value("stayup_job_classes", "", state.classes().count() as u64);
@@ -38,6 +56,9 @@ pub fn text(past: &Past, state: &machine::state::State, crashes: &[(u64, Meta)],
     page.family("stayup_journal_bytes", "gauge", "Bytes of frames that the journal holds.");
     page.value("stayup_journal_bytes", "", past.look.report.frame_bytes);
     page.crashes(crashes);
+    if let Some(times) = times {
+        page.turns(times);
+    }
     if let Some(boot) = boot {
         page.family("stayup_job_failures", "counter", "Failures of jobs and processes that were respawned, this boot.");
         page.value("stayup_job_failures_total", "", boot.failures);
@@ -69,9 +90,33 @@ impl Page {
         let _ = writeln!(self.out, "{name}{labels} {value}");
     }
 
-    /// The crashes that are kept, by rung, and how long the last recovery took.
+    /// How long the turns of this manager took.
+    fn turns(&mut self, times: &TurnTimes) {
+        let seconds = |us: u64| us as f64 / 1e6;
+        self.family("stayup_turn_seconds", "histogram", "How long turns took, since this manager began.");
+        for (bound, count) in record::BOUNDS_US.iter().zip(times.at_most) {
+            self.value("stayup_turn_seconds_bucket", &format!("{{le=\"{}\"}}", seconds(*bound)), count);
+        }
+        self.value("stayup_turn_seconds_bucket", "{le=\"+Inf\"}", times.count);
+        let _ = writeln!(self.out, "stayup_turn_seconds_sum {}", seconds(times.sum_us));
+        self.value("stayup_turn_seconds_count", "", times.count);
+        self.family(
+            "stayup_longest_turn_seconds",
+            "gauge",
+            "How long the longest turn took, since this manager began.",
+        );
+        let _ = writeln!(self.out, "stayup_longest_turn_seconds {}", seconds(times.longest_us));
+    }
+
+    /// How often the init came back from crashes, by rung; the crashes that are kept, and how long the last recovery took.
     fn crashes(&mut self, crashes: &[(u64, Meta)]) {
         let known = || crashes.iter().filter_map(|(_, meta)| meta.crash.as_ref());
+        let totals = known().next_back().map_or([0; 5], |last| last.rungs);
+        let help = "How often the init has come back from a crash, by how far down the ladder recovery went.";
+        self.family("stayup_recoveries", "counter", help);
+        for (rung, count) in (1..).zip(totals) {
+            self.value("stayup_recoveries_total", &format!("{{rung=\"{rung}\"}}"), count);
+        }
         let mut rungs: BTreeMap<u32, u64> = (1..=5).map(|rung| (rung, 0)).collect();
         for crash in known() {
             *rungs.entry(crash.rung).or_default() += 1;

@@ -1,4 +1,5 @@
-//! Who is meant by the numbers in changes: instances, tickets and events have names that were told earlier.
+//! Who is meant by the numbers in changes: instances, tickets and events have names that were told earlier. What a single
+//! change says of that, [`Telling`] says.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,6 +8,8 @@ use machine::change::Change;
 use machine::job::ProcessKind;
 use machine::state::State;
 use record::{Origin, Turn};
+
+use crate::telling::{About, Telling, Told};
 
 /// A job's instance by name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,6 +73,11 @@ impl Names {
 
     /// Takes up what a turn tells, and lets go what the turn before has ended.
     pub fn learn(&mut self, turn: &Turn) {
+        self.learn_from(&turn.changes);
+    }
+
+    /// What the turn before has ended.
+    fn forget(&mut self) {
         for gone in self.gone_instances.drain(..) {
             self.instances.remove(&gone);
         }
@@ -79,22 +87,29 @@ impl Names {
         for gone in self.gone_events.drain(..) {
             self.events.remove(&gone);
         }
-        for change in &turn.changes {
-            match change {
-                Change::InstanceCreated { instance, class, name } => {
-                    self.instances.insert(*instance, JobName::new(class, name));
-                }
-                Change::InstanceDestroyed { instance } => self.gone_instances.push(*instance),
-                Change::ProcessRequested { instance, kind, ticket, .. } => {
-                    self.tickets.insert(*ticket, (*instance, *kind));
-                }
-                Change::ProcessEnded { ticket } => self.gone_tickets.push(*ticket),
-                Change::EventQueued { event, name, .. } => {
-                    self.events.insert(*event, name.as_str().into());
-                }
-                Change::EventFinished { event } => self.gone_events.push(*event),
-                _ => {}
+    }
+
+    /// As [`Names::learn`], of the changes of a turn.
+    pub fn learn_from<C: Telling>(&mut self, changes: &[C]) {
+        self.forget();
+        changes.iter().for_each(|change| self.take_up(change));
+    }
+
+    fn take_up(&mut self, change: &impl Telling) {
+        match change.told() {
+            Told::Created(instance, class, name) => {
+                self.instances.insert(instance, JobName::new(class, name));
             }
+            Told::Destroyed(instance) => self.gone_instances.push(instance),
+            Told::Requested(ticket, instance, kind) => {
+                self.tickets.insert(ticket, (instance, kind));
+            }
+            Told::Ended(ticket) => self.gone_tickets.push(ticket),
+            Told::Queued(event, name) => {
+                self.events.insert(event, name.into());
+            }
+            Told::Finished(event) => self.gone_events.push(event),
+            Told::Nothing => {}
         }
     }
 
@@ -124,51 +139,25 @@ impl Names {
 
     /// Number of the instance that a change is about.
     #[must_use]
-    pub fn subject(&self, change: &Change) -> Option<u64> {
-        match change {
-            Change::InstanceEnvironmentSet { instance, .. }
-            | Change::StopMatched { instance, .. }
-            | Change::StopReset { instance }
-            | Change::InstanceCreated { instance, .. }
-            | Change::StartGiven { instance, .. }
-            | Change::StopGiven { instance, .. }
-            | Change::GoalChanged { instance, .. }
-            | Change::StateChanged { instance, .. }
-            | Change::Begun { instance, .. }
-            | Change::Blocked { instance, .. }
-            | Change::EventAttached { instance, .. }
-            | Change::Detached { instance }
-            | Change::CallerAttached { instance, .. }
-            | Change::Failed { instance, .. }
-            | Change::Respawned { instance, .. }
-            | Change::DeadlineSet { instance, .. }
-            | Change::InstanceDestroyed { instance }
-            | Change::ProcessRequested { instance, .. }
-            | Change::Unblocked { instance } => Some(*instance),
-            Change::ProcessSpawned { ticket, .. }
-            | Change::ProcessForked { ticket, .. }
-            | Change::ProcessEnded { ticket }
-            | Change::SignalRequested { ticket, .. }
-            | Change::SignalConfirmed { ticket, .. } => self.ticket(*ticket).map(|(instance, _)| instance),
-            _ => None,
+    pub fn subject(&self, change: &impl Telling) -> Option<u64> {
+        match change.about() {
+            About::Instance(instance) => Some(instance),
+            About::Ticket(ticket) => self.ticket(ticket).map(|(instance, _)| instance),
+            About::Class(_) | About::Named(..) | About::Nothing => None,
         }
     }
 
     /// The job that a change is about: an instance of it, or the job as such (then the instance is none).
     #[must_use]
     pub fn job<'a>(&'a self, change: &'a Change) -> Option<(&'a str, Option<&'a str>)> {
-        if let Some(name) = self.subject(change).and_then(|number| self.instance(number)) {
-            return Some((&name.class, Some(&name.instance)));
-        }
-        match change {
-            Change::ClassDefined(class) | Change::ClassReplaced(class) => Some((&class.name, None)),
-            Change::ClassRemoved { class }
-            | Change::ClassDoomed { class }
-            | Change::ClassKept { class }
-            | Change::StartMatched { class, .. }
-            | Change::StartReset { class } => Some((class, None)),
-            Change::Announced(announcement) => announced_job(announcement),
-            _ => None,
+        match change.about() {
+            About::Class(class) => Some((class, None)),
+            About::Named(class, instance) => Some((class, Some(instance))),
+            About::Instance(_) | About::Ticket(_) => {
+                let name = self.subject(change).and_then(|number| self.instance(number))?;
+                Some((&name.class, Some(&name.instance)))
+            }
+            About::Nothing => None,
         }
     }
 
@@ -196,19 +185,5 @@ impl Names {
     #[must_use]
     pub fn job_of_origin(&self, origin: &Origin) -> Option<&JobName> {
         origin.ticket().and_then(|ticket| self.job_of_ticket(ticket))
-    }
-}
-
-fn announced_job(announcement: &machine::effect::Announcement) -> Option<(&str, Option<&str>)> {
-    use machine::effect::{Announcement, Answer};
-    match announcement {
-        Announcement::JobAdded(class) | Announcement::JobRemoved(class) => Some((class, None)),
-        Announcement::InstanceAdded(class, name)
-        | Announcement::InstanceRemoved(class, name)
-        | Announcement::GoalChanged(class, name, _)
-        | Announcement::StateChanged(class, name, _)
-        | Announcement::Failed(class, name, _)
-        | Announcement::Reply(_, Answer::Instance(class, name)) => Some((class, Some(name))),
-        _ => None,
     }
 }

@@ -2,16 +2,22 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
-use journal::{FileStorage, Frame, Look, OpenError, Reach, Storage, look};
-use machine::effect::Effect;
+use journal::{FileStorage, Frame, Look, OpenError, Reach, Severity, Storage, look};
+use machine::change::Change;
+use machine::effect::Nobody;
 use machine::state::State;
 use record::{CodecError, Turn};
 
 use crate::bundle::{self, BundleError};
 use crate::moment::Moment;
 use crate::source::Source;
+
+/// Frames that are dealt with together.
+const BATCH: usize = 128;
 
 /// Why the past cannot be told.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub enum PastError {
     Bundle(PathBuf, BundleError),
     /// There is nothing that could be a journal.
     NoJournal(PathBuf),
+    /// There is one, so damaged that nothing of it can be read.
+    Unreadable(PathBuf),
     /// The checkpoint cannot be read.
     Checkpoint(u64, CodecError),
     /// A frame cannot be read.
@@ -37,6 +45,8 @@ pub enum PastError {
     NoTimes,
     /// There is no such job in the journal.
     NoJob(String),
+    /// There is no log of this name; perhaps there are logs of these instances.
+    NoLog(PathBuf, Vec<String>),
     /// There is no crash of this number.
     NoCrash(u64),
 }
@@ -50,6 +60,9 @@ impl fmt::Display for PastError {
             Self::NoJournal(path) => {
                 write!(f, "{}: there is no journal; give the directory of one, or an exported file", path.display())
             }
+            Self::Unreadable(path) => {
+                write!(f, "{}: nothing of it can be read; `initjournal verify' tells what is damaged", path.display())
+            }
             Self::Checkpoint(sequence, error) => write!(f, "checkpoint {sequence}: {error}"),
             Self::Frame(sequence, error) => write!(f, "frame {sequence}: {error}"),
             Self::TooEarly { first } => {
@@ -58,6 +71,12 @@ impl fmt::Display for PastError {
             Self::NoTimes => f.write_str(
                 "this journal was written by a version that did not write down the time; give the number of a frame",
             ),
+            Self::NoLog(path, instances) if instances.is_empty() => {
+                write!(f, "{}: there is no such log; has the job printed anything, to `console log'?", path.display())
+            }
+            Self::NoLog(path, instances) => {
+                write!(f, "{}: there is no such log; there are those of {}", path.display(), instances.join(", "))
+            }
             Self::NoCrash(number) => {
                 write!(f, "there is no crash {number}; `initctl crashes' lists those that are kept")
             }
@@ -90,10 +109,7 @@ impl Past {
         let path = source.path().to_path_buf();
         match source {
             Source::Directory(directory) => {
-                let storage = FileStorage::read_only(directory).map_err(|error| match error.kind() {
-                    io::ErrorKind::NotFound => PastError::NoJournal(path.clone()),
-                    _ => PastError::Io(path.clone(), error),
-                })?;
+                let storage = storage(directory)?;
                 let meta = <bundle::Meta as bundle::Beside>::beside(directory);
                 Self::of_storage(&storage, reach, meta, path)
             }
@@ -112,7 +128,8 @@ impl Past {
     ) -> Result<Self, PastError> {
         let mut look = look(storage, reach).map_err(|error| PastError::Journal(path.clone(), error))?;
         if look.frames.is_empty() && look.checkpoint.is_none() && look.report.segments == 0 {
-            return Err(PastError::NoJournal(path));
+            let is_damaged = look.report.severity() >= Severity::Loss;
+            return Err(if is_damaged { PastError::Unreadable(path) } else { PastError::NoJournal(path) });
         }
         let (base, base_sequence) = match look.checkpoint.take() {
             None => (State::default(), 0),
@@ -123,6 +140,16 @@ impl Past {
             }
         };
         Ok(Self { base, base_sequence, look, meta })
+    }
+
+    /// What somebody has to know who believes that this is all: that the rest is damaged.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let report = &self.look.report;
+        (report.severity() >= Severity::Loss).then(|| {
+            let last = report.last_sequence;
+            format!("the journal is damaged: what came after frame {last} is lost (`initjournal verify' tells more)")
+        })
     }
 
     /// The frames.
@@ -162,8 +189,9 @@ impl Past {
             Moment::Wall(_) | Moment::Boot(_) => {}
         }
         for (index, frame) in frames.iter().enumerate() {
-            let turn = decode(frame)?;
-            match moment.is_before(frame.sequence, turn.stamp) {
+            let stamp =
+                record::decode_stamp(&frame.payload).map_err(|error| PastError::Frame(frame.sequence, error))?;
+            match moment.is_before(frame.sequence, stamp) {
                 None => return Err(PastError::NoTimes),
                 Some(true) if index == 0 && self.base_sequence > 0 => {
                     return Err(PastError::TooEarly { first: self.base_sequence });
@@ -181,12 +209,45 @@ impl Past {
     /// When a frame cannot be read.
     pub fn state_after(&self, count: usize) -> Result<State, PastError> {
         let mut state = self.base.clone();
-        let mut effects = Vec::new();
-        for frame in &self.frames()[..count] {
-            apply(&mut state, &decode(frame)?, &mut effects);
-        }
-        Ok(state)
+        let frames = &self.frames()[..count];
+        // Reading frames costs as much as applying what they say, so a second processor can do it.
+        thread::scope(|scope| {
+            let (batches_in, batches) = mpsc::sync_channel(4);
+            let (applied_in, applied) = mpsc::channel::<Vec<Vec<Change>>>();
+            scope.spawn(move || {
+                for batch in frames.chunks(BATCH) {
+                    // Memory is given back by the thread that it was given to; anything else has both wait for each other.
+                    applied.try_iter().for_each(drop);
+                    let decoded: Result<Vec<_>, _> = batch.iter().map(changes).collect();
+                    if batches_in.send(decoded).is_err() {
+                        return;
+                    }
+                }
+            });
+            for batch in batches {
+                let batch = batch?;
+                batch.iter().flatten().for_each(|change| state.apply(change, &mut Nobody));
+                // Nobody is there any more when it was the last one.
+                let _ = applied_in.send(batch);
+            }
+            Ok(state)
+        })
     }
+}
+
+/// The files of a journal, to be read.
+///
+/// # Errors
+/// When there is no such directory, or it cannot be opened.
+pub fn storage(directory: &Path) -> Result<FileStorage, PastError> {
+    FileStorage::read_only(directory).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => PastError::NoJournal(directory.to_path_buf()),
+        _ => PastError::Io(directory.to_path_buf(), error),
+    })
+}
+
+fn changes(frame: &Frame) -> Result<Vec<Change>, PastError> {
+    record::decode_changes(&frame.payload).map_err(|error| PastError::Frame(frame.sequence, error))
 }
 
 /// Decodes a frame.
@@ -198,9 +259,6 @@ pub fn decode(frame: &Frame) -> Result<Turn, PastError> {
 }
 
 /// Makes a turn true, as replay does.
-pub fn apply(state: &mut State, turn: &Turn, effects: &mut Vec<Effect>) {
-    for change in &turn.changes {
-        state.apply(change, effects);
-        effects.clear();
-    }
+pub fn apply(state: &mut State, turn: &Turn) {
+    turn.changes.iter().for_each(|change| state.apply(change, &mut Nobody));
 }

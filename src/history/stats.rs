@@ -46,7 +46,8 @@ pub fn text(past: &Past, clock: &Clock) -> Result<String, PastError> {
         let _ = writeln!(text, "{label:<22}{value}");
     };
     put("first state", format!("after frame {}", past.base_sequence));
-    put("frames", format!("{turns}, {} bytes in {} segments", report.frame_bytes, report.segments));
+    let many = if report.segments == 1 { "" } else { "s" };
+    put("frames", format!("{turns}, {} bytes in {} segment{many}", report.frame_bytes, report.segments));
     put("changes", format!("{changes}, at most {largest} in one frame"));
     if let Some((first, last)) = span {
         let took = last.boot_us.saturating_sub(first.boot_us);

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use journal::{FileStorage, Followed, Reach, Severity};
+use journal::{Followed, Reach, Severity};
+use machine::state::State;
 
 use crate::at;
 use crate::bundle;
@@ -16,7 +17,7 @@ use crate::damage::{self, Damage};
 use crate::dump::Dump;
 use crate::moment::{Clock, Moment};
 use crate::names::Names;
-use crate::past::{Past, PastError};
+use crate::past::{self, Past, PastError};
 use crate::select::Selection;
 use crate::source::Source;
 use crate::{dot, plot, stats, why};
@@ -230,37 +231,30 @@ fn run(command: Command) -> Result<u8, PastError> {
             dump(&journal.source(), &Dump { selection, json, clock }, follow)
         }
         Command::Verify { journal, quiet } => verify(&journal.source(), quiet),
-        Command::State { journal, at, json } => {
-            let (state, _) = at::state_at(&journal.source(), at)?;
-            print(&at::write(&state, json))
-        }
+        Command::State { journal, at, json } => print(&at::write(&state_at(&journal.source(), at)?, json)),
         Command::Diff { journal, from, to } => {
             let source = journal.source();
-            let (before, _) = at::state_at(&source, from)?;
-            let (after, _) = at::state_at(&source, to)?;
-            let text = at::diff(&before, &after);
+            let text = at::diff(&state_at(&source, from)?, &state_at(&source, to)?);
             print(&text)?;
             Ok(if text.is_empty() { 0 } else { EXIT_FOUND })
         }
         Command::Replay { journal, until } => {
-            let past = Past::open(&journal.source(), Reach::All)?;
+            let past = open(&journal.source(), Reach::All)?;
             at::replay(&past, until, &clock, &mut BufWriter::new(io::stdout().lock()))?;
             Ok(0)
         }
         Command::Why { journal, job, instance } => {
-            let past = Past::open(&journal.source(), Reach::All)?;
+            let past = open(&journal.source(), Reach::All)?;
             print(&why::why(&past, &job, instance.as_deref(), &clock)?)
         }
-        Command::Stats { journal } => print(&stats::text(&Past::open(&journal.source(), Reach::All)?, &clock)?),
+        Command::Stats { journal } => print(&stats::text(&open(&journal.source(), Reach::All)?, &clock)?),
         Command::Plot { journal, html, job: jobs, since, until } => {
             let selection = Selection { jobs, since, until, ..Selection::default() };
-            let chart = plot::chart(&Past::open(&journal.source(), Reach::All)?, &selection)?;
+            let chart = plot::chart(&open(&journal.source(), Reach::All)?, &selection)?;
             print(&if html { plot::html(&chart) } else { plot::svg(&chart, &clock) })
         }
-        Command::Dot { journal, files: true } => {
-            print(&dot::of_job_files(&at::state_at(&journal.source(), Moment::End)?.0))
-        }
-        Command::Dot { journal, files: false } => print(&dot::of_past(&Past::open(&journal.source(), Reach::All)?)?),
+        Command::Dot { journal, files: true } => print(&dot::of_job_files(&state_at(&journal.source(), Moment::End)?)),
+        Command::Dot { journal, files: false } => print(&dot::of_past(&open(&journal.source(), Reach::All)?)?),
         Command::Cut { journal, after, bytes, copy } => {
             make_damaged(&journal.source(), &copy, &Damage::Cut { after, bytes })
         }
@@ -280,6 +274,25 @@ fn run(command: Command) -> Result<u8, PastError> {
     }
 }
 
+/// Reads a journal, and says so if it is not all that it was.
+fn open(source: &Source, reach: Reach) -> Result<Past, PastError> {
+    let past = Past::open(source, reach)?;
+    if let Some(remark) = past.remark() {
+        eprintln!("initjournal: {remark}");
+    }
+    Ok(past)
+}
+
+/// The state at a moment; says so where the journal ends before it.
+fn state_at(source: &Source, moment: Moment) -> Result<State, PastError> {
+    let past = open(source, at::reach(moment))?;
+    let last = past.look.report.last_sequence;
+    if matches!(moment, Moment::Sequence(wanted) if wanted > last) {
+        eprintln!("initjournal: the journal ends at frame {last}; this is the state there");
+    }
+    at::state_at(&past, moment)
+}
+
 fn print(text: &str) -> Result<u8, PastError> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(PastError::Io("standard output".into(), error)),
@@ -289,14 +302,14 @@ fn print(text: &str) -> Result<u8, PastError> {
 
 fn dump(source: &Source, dump: &Dump, follow: bool) -> Result<u8, PastError> {
     let mut out = BufWriter::with_capacity(1 << 18, io::stdout().lock());
-    let past = Past::open(source, Reach::All)?;
+    let past = open(source, Reach::All)?;
     let mut names = Names::of(&past.base);
     dump.write(past.frames(), &mut names, &mut out)?;
     let Source::Directory(directory) = source else { return Ok(0) };
     if !follow {
         return Ok(0);
     }
-    let storage = || FileStorage::read_only(directory).map_err(|error| PastError::Io(directory.clone(), error));
+    let storage = || past::storage(directory);
     let journal_error = |error| PastError::Journal(directory.clone(), error);
     let mut follower = past.look.follow(storage()?);
     drop(past);
@@ -307,7 +320,7 @@ fn dump(source: &Source, dump: &Dump, follow: bool) -> Result<u8, PastError> {
             Followed::Idle => std::thread::sleep(FOLLOW_INTERVAL),
             Followed::Lost => {
                 let last = follower.sequence();
-                let past = Past::open(source, Reach::All)?;
+                let past = open(source, Reach::All)?;
                 if past.base_sequence > last {
                     eprintln!("initjournal: frames {} to {} are gone", last + 1, past.base_sequence);
                     names = Names::of(&past.base);
@@ -324,10 +337,7 @@ fn verify(source: &Source, quiet: bool) -> Result<u8, PastError> {
     let path = source.path();
     let journal_error = |error| PastError::Journal(path.to_path_buf(), error);
     let report = match source {
-        Source::Directory(_) => {
-            let storage = FileStorage::read_only(path).map_err(|error| PastError::Io(path.to_path_buf(), error))?;
-            journal::verify(&storage).map_err(journal_error)?
-        }
+        Source::Directory(_) => journal::verify(&past::storage(path)?).map_err(journal_error)?,
         Source::File(file) => journal::verify_within(&bundle::read(file)?.0, Duration::ZERO).map_err(journal_error)?,
     };
     let is_empty = report.applied(journal::Rule::EmptyDirectory);
@@ -342,12 +352,13 @@ fn verify(source: &Source, quiet: bool) -> Result<u8, PastError> {
             Severity::Refused => "of a newer version",
         };
         text.push_str(&format!(
-            "{}: {verdict}; {} frames{since}, up to {}, {} bytes in {} segments\n",
+            "{}: {verdict}; {} frames{since}, up to {}, {} bytes in {} segment{}\n",
             path.display(),
             report.frames,
             report.last_sequence,
             report.frame_bytes,
-            report.segments
+            report.segments,
+            if report.segments == 1 { "" } else { "s" }
         ));
         print(&text)?;
     }
@@ -360,7 +371,7 @@ fn make_damaged(source: &Source, copy: &Path, what: &Damage) -> Result<u8, PastE
 }
 
 fn export(source: &Source, redact: bool, file: &Path) -> Result<u8, PastError> {
-    let past = Past::open(source, Reach::All)?;
+    let past = open(source, Reach::All)?;
     let mut meta = bundle::describe(&past);
     let files = if redact {
         meta.is_redacted = true;

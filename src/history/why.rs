@@ -56,12 +56,11 @@ pub fn why(past: &Past, job: &str, instance: Option<&str>, clock: &Clock) -> Res
     let mut names = Names::of(&past.base);
     let mut causes = Causes::default();
     let mut state = past.base.clone();
-    let mut effects = Vec::new();
     for turn in past.turns() {
         let (sequence, turn) = turn?;
         names.learn(&turn);
         causes.learn(sequence, &turn, &names);
-        apply(&mut state, &turn, &mut effects);
+        apply(&mut state, &turn);
     }
     let mut wanted: Vec<JobName> = causes.turnings.keys().filter(|name| &*name.class == job).cloned().collect();
     let present = state.instances().filter(|found| &*found.class == job);

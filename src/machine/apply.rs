@@ -8,14 +8,14 @@ use alloc::vec::Vec;
 
 use crate::change::Change;
 use crate::condition::Progress;
-use crate::effect::Effect;
+use crate::effect::{Effect, Effects};
 use crate::event::{self, Event};
 use crate::job::{Goal, Instance, JobState, Process, SignalRequest};
 use crate::state::{ClassRecord, Pending, State, Stray, Task};
 
 impl State {
-    /// Makes a change true; what is to be done about it is added to `effects` (of no interest in replay).
-    pub fn apply(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+    /// Makes a change true; what is to be done about it is added to `effects` (in replay, to [`Nobody`]).
+    pub fn apply(&mut self, change: &Change, effects: &mut impl Effects) {
         match change {
             Change::Settled(settings) => self.settle(settings),
             Change::Booted => self.has_booted = true,
@@ -28,7 +28,7 @@ impl State {
             Change::EnvironmentSet { table } => self.environment.clone_from(table),
             Change::LogPrioritySet(priority) => {
                 self.log_priority = *priority;
-                effects.push(Effect::LogPriority(*priority));
+                effects.add(|| Effect::LogPriority(*priority));
             }
             Change::CallTaken(caller) => {
                 self.connections.insert(caller.connection, caller.clone());
@@ -39,10 +39,10 @@ impl State {
                 let number = self.next_announcement;
                 self.next_announcement += 1;
                 self.outbox.push_back((number, announcement.clone()));
-                effects.push(Effect::Announce(number, announcement.clone()));
+                effects.add(|| Effect::Announce(number, announcement.clone()));
             }
             Change::SessionEnding { deadline_ms } => self.ending = Some(*deadline_ms),
-            Change::ReexecRequested => effects.push(Effect::Reexecute),
+            Change::ReexecRequested => effects.add(|| Effect::Reexecute),
             Change::StrayNoted { ticket, pid, label } => {
                 self.see(*ticket);
                 self.strays.insert(*ticket, Stray { pid: *pid, label: label.clone() });
@@ -50,7 +50,7 @@ impl State {
             Change::StrayEnded { ticket } => {
                 self.see(*ticket);
                 self.strays.remove(ticket);
-                effects.push(Effect::Acknowledge(*ticket));
+                effects.add(|| Effect::Acknowledge(*ticket));
             }
             Change::StrayAdopted { ticket } => {
                 self.strays.remove(ticket);
@@ -63,7 +63,7 @@ impl State {
         }
     }
 
-    fn apply_to_class(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+    fn apply_to_class(&mut self, change: &Change, effects: &mut impl Effects) {
         match change {
             Change::ClassDefined(class) => self.define(class.as_ref().clone()),
             Change::ClassReplaced(class) => self.set_pending(&class.name, Some(Pending::Replacement(class.clone()))),
@@ -89,7 +89,7 @@ impl State {
         }
     }
 
-    fn apply_to_event(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+    fn apply_to_event(&mut self, change: &Change, effects: &mut impl Effects) {
         match change {
             Change::EventQueued { event, name, environment, releases, caller, file } => {
                 self.see(*event);
@@ -128,7 +128,7 @@ impl State {
                     for instance in self.instances.values_mut() {
                         instance.files.retain(|held| *held != file);
                     }
-                    effects.push(Effect::Release(file));
+                    effects.add(|| Effect::Release(file));
                 }
                 let waiting =
                     gone.releases.and_then(|number| self.instances.get_mut(&number).map(|found| (number, found)));
@@ -141,7 +141,7 @@ impl State {
         }
     }
 
-    fn apply_to_instance(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+    fn apply_to_instance(&mut self, change: &Change, effects: &mut impl Effects) {
         match change {
             Change::InstanceCreated { instance, class, name } => self.create(*instance, class, name),
             Change::InstanceDestroyed { instance } => self.destroy(*instance),
@@ -192,13 +192,13 @@ impl State {
                     found.processes.push(process);
                     // A stray that is adopted runs already.
                     if !self.strays.contains_key(ticket) {
-                        effects.push(Effect::Spawn(*ticket));
+                        effects.add(|| Effect::Spawn(*ticket));
                     }
                 }
             }
             Change::ProcessEnded { ticket } => {
                 self.forget_process(*ticket);
-                effects.push(Effect::Acknowledge(*ticket));
+                effects.add(|| Effect::Acknowledge(*ticket));
             }
             Change::ProcessSpawned { .. }
             | Change::ProcessForked { .. }
@@ -212,7 +212,7 @@ impl State {
         }
     }
 
-    fn apply_to_process(&mut self, change: &Change, effects: &mut Vec<Effect>) {
+    fn apply_to_process(&mut self, change: &Change, effects: &mut impl Effects) {
         match change {
             Change::ProcessSpawned { ticket, pid, start_time_ticks } => {
                 if let Some(process) = self.process_mut(*ticket) {
@@ -230,7 +230,7 @@ impl State {
                 if let Some(process) = self.process_mut(*ticket) {
                     let (ticket, request, signal, whole_group) = (*ticket, *request, *signal, *whole_group);
                     process.signal = Some(SignalRequest { request, signal, whole_group, confirmed: false });
-                    effects.push(Effect::Signal { ticket, request, signal, whole_group });
+                    effects.add(|| Effect::Signal { ticket, request, signal, whole_group });
                 }
             }
             Change::SignalConfirmed { ticket, request } => {

@@ -61,6 +61,26 @@ pub enum Effect {
     LogPriority(Priority),
 }
 
+/// Where effects go.
+pub trait Effects {
+    /// Takes one; where nobody is interested, it is not even made.
+    fn add(&mut self, make: impl FnOnce() -> Effect);
+}
+
+impl Effects for Vec<Effect> {
+    fn add(&mut self, make: impl FnOnce() -> Effect) {
+        self.push(make());
+    }
+}
+
+/// In replay, nobody wants effects: they were performed, or follow from the state that comes out.
+#[derive(Clone, Copy, Debug)]
+pub struct Nobody;
+
+impl Effects for Nobody {
+    fn add(&mut self, _make: impl FnOnce() -> Effect) {}
+}
+
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Announcement {

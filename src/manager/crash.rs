@@ -25,8 +25,8 @@ const BYTES: u64 = 16 << 20;
 /// Where they are, beside the journal; each has a number, counted from 1.
 pub const DIRECTORY: &str = "crashes";
 
-/// Keeps what a recovery has found, if it was one from a crash.
-pub fn keep(scope: &Scope, reason: Reason, recovery: &Recovery, generation: u64) {
+/// Keeps what a recovery has found, and what the manager before has said last, if it was a recovery from a crash.
+pub fn keep(scope: &Scope, reason: Reason, recovery: &Recovery, generation: u64, last_words: Vec<String>) {
     if matches!(reason, Reason::Boot | Reason::Reexecuted) {
         return;
     }
@@ -35,8 +35,11 @@ pub fn keep(scope: &Scope, reason: Reason, recovery: &Recovery, generation: u64)
         wall_us: stamp.wall_us,
         boot_us: stamp.boot_us,
         reason: recovery.reason.clone(),
-        rung: rung(recovery),
+        rung: recovery.rung as u32,
         findings: recovery.findings.clone(),
+        last_words,
+        // Counted on when the crash before it is found.
+        rungs: [0; 5],
         frames: recovery.frames,
         sequence: recovery.sequence,
         took_us: u64::try_from(recovery.took.as_micros()).unwrap_or(u64::MAX),
@@ -48,7 +51,7 @@ pub fn keep(scope: &Scope, reason: Reason, recovery: &Recovery, generation: u64)
             .unwrap_or_default(),
         keeper_pid: nix::unistd::getppid().as_raw(),
     };
-    let meta = Meta {
+    let mut meta = Meta {
         format: 1,
         written_by: concat!("init-manager ", env!("CARGO_PKG_VERSION")).into(),
         last_sequence: recovery.sequence,
@@ -57,7 +60,7 @@ pub fn keep(scope: &Scope, reason: Reason, recovery: &Recovery, generation: u64)
     };
     let journal = scope.journal_dir.clone();
     let started = thread::Builder::new().name("crash".into()).spawn(move || {
-        if let Err(error) = write(&journal, &meta) {
+        if let Err(error) = write(&journal, &mut meta) {
             report::warn(&format!("the journal of the crash is not kept: {error}"));
         }
     });
@@ -66,21 +69,19 @@ pub fn keep(scope: &Scope, reason: Reason, recovery: &Recovery, generation: u64)
     }
 }
 
-/// How far down the ladder of recovery it went; see [`crate::resume`].
-fn rung(recovery: &Recovery) -> u32 {
-    match recovery {
-        Recovery { is_rebuilt: true, .. } => 5,
-        Recovery { findings, .. } if !findings.is_empty() => 2,
-        _ => 1,
-    }
-}
-
-fn write(journal: &Path, meta: &Meta) -> io::Result<()> {
+fn write(journal: &Path, meta: &mut Meta) -> io::Result<()> {
     let Some(parent) = journal.parent() else { return Ok(()) };
     let crashes = parent.join(DIRECTORY);
     DirBuilder::new().recursive(true).mode(0o700).create(&crashes)?;
     let known = numbers(&crashes)?;
     let number = known.last().map_or(1, |last| last + 1);
+    if let Some(crash) = &mut meta.crash {
+        crash.rungs = known.last().map_or([0; 5], |last| rungs(&crashes, *last));
+        let place = usize::try_from(crash.rung).unwrap_or(0).saturating_sub(1);
+        if let Some(count) = crash.rungs.get_mut(place) {
+            *count += 1;
+        }
+    }
     make_room(&crashes, &known)?;
     // Whole or not there at all: it gets its name last.
     let temporary = crashes.join(format!("{number}.new"));
@@ -96,6 +97,13 @@ fn write(journal: &Path, meta: &Meta) -> io::Result<()> {
     let mut file = File::create(temporary.join("meta.json"))?;
     file.write_all(&serde_json::to_vec_pretty(meta)?)?;
     fs::rename(&temporary, crashes.join(number.to_string()))
+}
+
+/// What a crash that is kept says of all up to it.
+fn rungs(crashes: &Path, number: u64) -> [u64; 5] {
+    let text = fs::read(crashes.join(number.to_string()).join("meta.json")).unwrap_or_default();
+    let meta: Meta = serde_json::from_slice(&text).unwrap_or_default();
+    meta.crash.unwrap_or_default().rungs
 }
 
 /// Copies a file; zeros at its end take no room. One that is gone by now was superfluous.
@@ -156,17 +164,19 @@ mod tests {
         let mut segment = vec![7; 100_000];
         segment.resize(1 << 20, 0);
         fs::write(journal.join("segment-0000000000000001"), &segment).unwrap();
-        for _ in 0..20 {
-            write(&journal, &Meta::default()).unwrap();
+        let crash = |rung| Meta { crash: Some(Crash { rung, ..Crash::default() }), ..Meta::default() };
+        for number in 1..=20 {
+            write(&journal, &mut crash(1 + number % 2)).unwrap();
         }
         let crashes = place.join(DIRECTORY);
+        assert_eq!(rungs(&crashes, 20), [10, 10, 0, 0, 0], "also those that are gone are counted");
         assert_eq!(numbers(&crashes).unwrap(), (13..=20).collect::<Vec<_>>());
         let copy = crashes.join("20/journal/segment-0000000000000001");
         assert_eq!(fs::read(copy).unwrap(), segment);
         assert!(size(&crashes.join("20")).unwrap() < 200_000);
         fs::write(journal.join("checkpoint-0000000000000001"), vec![1; 9 << 20]).unwrap();
         for _ in 0..4 {
-            write(&journal, &Meta::default()).unwrap();
+            write(&journal, &mut Meta::default()).unwrap();
         }
         assert!(numbers(&crashes).unwrap().len() <= 2);
         fs::remove_dir_all(&place).unwrap();

@@ -6,12 +6,7 @@
 
 #![allow(unsafe_code)] // a signal handler.
 
-use std::backtrace::Backtrace;
-
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
-
-/// So many lines of a stack are written at the most: a frame takes one or two.
-const LINES_MAX: usize = 120;
 
 /// Installs the handler.
 ///
@@ -26,11 +21,8 @@ pub fn install() -> nix::Result<()> {
 }
 
 extern "C" fn on_dump(_signal: i32) {
-    let stack = Backtrace::force_capture().to_string();
     crate::report::error("the manager did not answer; it was in the middle of this:");
-    for line in stack.lines().take(LINES_MAX) {
-        crate::report::error(line.trim_end());
-    }
+    crate::last_words::tell_stack();
     // SAFETY: runs nothing of ours.
     unsafe { nix::libc::_exit(1) }
 }

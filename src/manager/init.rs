@@ -28,9 +28,10 @@ use crate::options::Options;
 use crate::output::{self, Output};
 use crate::resume;
 use crate::scope::Scope;
+use crate::times::Times;
 use crate::turn::{Arrival, Memory, Turn, World};
 use crate::users::Users;
-use crate::{conf, crash, early, emergency, mounts, origin, report, session, spawner};
+use crate::{conf, crash, early, emergency, last_words, mounts, origin, report, session, spawner, times};
 
 mod beginning;
 
@@ -72,6 +73,7 @@ struct Init {
     has_image: bool,
     /// What the keeper is told last.
     farewell: Option<ToKeeper>,
+    times: Times,
 }
 
 /// Runs the manager of a keeper until it is to end or its keeper is gone.
@@ -109,6 +111,8 @@ impl Init {
                 report::warn(&format!("{home} cannot be made yet; the journal is in {early} meanwhile"));
             }
         }
+        let last_words = scope.state_dir().map(last_words::begin).transpose();
+        let last_words = last_words.unwrap_or_default().unwrap_or_default();
         let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion)?);
         recovery.keep(entries.len());
         let summary = recovery.summary();
@@ -121,7 +125,7 @@ impl Init {
         let conf = Conf::start(scope.conf_dirs.clone(), roots.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), state.last_connection() + 1)?;
         dbus.view_mut().recovery = recovery.details();
-        crash::keep(&scope, occasion.reason, &recovery, state.generation());
+        crash::keep(&scope, occasion.reason, &recovery, state.generation(), last_words);
         let notify = Notify::start(&scope, &mut held);
         notify.problems.iter().for_each(|problem| report::warn(problem));
         let cgroups = Cgroups::new(options.no_cgroups, scope.is_session.then_some(scope.number));
@@ -150,6 +154,7 @@ impl Init {
             roots,
             has_image,
             farewell: None,
+            times: Times::default(),
         };
         if let Some(copy) = listener_copy {
             init.link.send(ToKeeper::Hold { name: LISTENER.into() }, vec![copy.into()])?;
@@ -189,6 +194,7 @@ impl Init {
                 let (message, _) = message?;
                 if matches!(message, ToManager::Ping { .. }) {
                     self.tend_journal();
+                    self.times.tell(self.scope.state_dir());
                 }
                 self.hear_keeper(message)?;
                 while let Some((message, _)) = self.link.try_next()? {
@@ -553,6 +559,10 @@ impl World for Init {
         self.adopt_cgroups();
     }
 
+    fn took(&mut self, took_us: u64) {
+        self.times.add(took_us);
+    }
+
     fn report(&mut self, priority: Priority, text: &str) {
         report::write(priority, text);
     }
@@ -579,7 +589,9 @@ impl Init {
         self.memory.journal = None;
         // Nobody will replay it.
         let _ = std::fs::remove_dir_all(&self.scope.journal_dir);
-        if let Some(parent) = self.scope.journal_dir.parent().filter(|_| self.scope.is_session) {
+        if let Some(parent) = self.scope.state_dir().filter(|_| self.scope.is_session) {
+            last_words::remove(parent);
+            times::remove(parent);
             let _ = std::fs::remove_dir_all(parent.join(crash::DIRECTORY));
             let _ = std::fs::remove_dir(parent);
             let _ = parent.parent().map(std::fs::remove_dir);

@@ -13,6 +13,7 @@ pub mod early;
 pub mod emergency;
 pub mod image;
 pub mod init;
+pub mod last_words;
 pub mod link;
 pub mod mounts;
 pub mod notify;
@@ -24,6 +25,7 @@ pub mod resume;
 pub mod scope;
 pub mod session;
 pub mod spawner;
+pub mod times;
 pub mod translate;
 pub mod turn;
 pub mod users;
@@ -53,6 +55,7 @@ pub fn run(words: Vec<OsString>) -> ExitCode {
     }
     // Executed as the copy that the keeper has kept, it would be called by a number.
     let _ = nix::sys::prctl::set_name(c"init-manager");
+    last_words::tell_panics();
     if let Err(errno) = dump::install() {
         report::warn(&format!("a hang will leave no stack in the log: {}", errno.desc()));
     }

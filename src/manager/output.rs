@@ -28,6 +28,7 @@ use nix::unistd::pipe2;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 mod sink;
+pub mod times;
 
 use sink::Sink;
 
@@ -82,6 +83,12 @@ pub fn file_name(class: &str, instance: &str) -> String {
 
 /// The longest name of a file, in bytes (`NAME_MAX`, limits.h).
 const NAME_MAX_BYTES: usize = 255;
+
+/// The ticket in the name of a held pseudo-terminal; 0 if there is none.
+fn ticket_of_held(name: &str) -> u64 {
+    let ticket = name.strip_prefix(STREAM).and_then(|rest| rest.split(':').next());
+    ticket.and_then(|ticket| ticket.parse().ok()).unwrap_or(0)
+}
 
 /// The file of a ticket's output, if its process is still known.
 pub type FileOf<'a> = &'a dyn Fn(u64) -> Option<String>;
@@ -239,11 +246,13 @@ impl Worker {
         for (name, descriptor) in spools {
             self.sink.resume_spool(name.strip_prefix(SPOOL).unwrap_or(&name), File::from(descriptor));
         }
-        let mut owner = [0_u8; 256];
+        let mut owner = [0_u8; 2 * NAME_MAX_BYTES];
         let length = self.cursor.read_at(&mut owner, 0).unwrap_or(0);
         let owner = String::from_utf8_lossy(&owner[..length]);
-        if let Some(file) = owner.lines().next().filter(|file| !file.is_empty()) {
-            self.empty_pipe(file);
+        let mut owner = owner.lines();
+        if let Some(file) = owner.next().filter(|file| !file.is_empty()) {
+            // The ticket is missing where an older manager has written it.
+            self.empty_pipe(file, owner.next().and_then(|ticket| ticket.parse().ok()).unwrap_or(0));
         }
         for (file, name, descriptor) in streams {
             self.adopt(name, file, descriptor);
@@ -318,13 +327,18 @@ impl Worker {
     /// Moves what a terminal has; whether there may be more.
     fn move_output(&mut self, number: u64) -> bool {
         let Some(stream) = self.streams.get(&number) else { return false };
-        let file = stream.file.clone();
+        let (file, ticket) = (stream.file.clone(), ticket_of_held(&stream.name));
         if self.sink.is_full(&file) {
             let _ = self.epoll.delete(stream.master.as_fd());
             self.paused.push(number);
             return false;
         }
-        if self.cursor.set_len(0).and_then(|()| self.cursor.write_all_at(format!("{file}\n").as_bytes(), 0)).is_err() {
+        if self
+            .cursor
+            .set_len(0)
+            .and_then(|()| self.cursor.write_all_at(format!("{file}\n{ticket}\n").as_bytes(), 0))
+            .is_err()
+        {
             return false;
         }
         match splice_some(stream.master.as_fd(), self.pipe.1.as_fd()) {
@@ -334,7 +348,7 @@ impl Worker {
                 false
             }
             Ok(_) => {
-                self.empty_pipe(&file);
+                self.empty_pipe(&file, ticket);
                 true
             }
             Err(Errno::EAGAIN | Errno::EINTR) => false,
@@ -354,9 +368,9 @@ impl Worker {
     }
 
     /// Writes what is in the pipe to where it belongs.
-    fn empty_pipe(&mut self, file: &str) {
+    fn empty_pipe(&mut self, file: &str, ticket: u64) {
         let problem = loop {
-            match self.sink.take(file, self.pipe.0.as_fd()) {
+            match self.sink.take(file, ticket, self.pipe.0.as_fd()) {
                 Ok(true) => {}
                 Ok(false) => break None,
                 Err(error) => break Some(error),

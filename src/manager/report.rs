@@ -16,6 +16,8 @@ use std::sync::OnceLock;
 use machine::effect::Priority;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::last_words;
+
 static KERNEL_LOG: OnceLock<Option<File>> = OnceLock::new();
 
 /// Has messages go to the kernel's log, if standard error is a console and the log can be written.
@@ -32,6 +34,7 @@ const KERNEL_LOG_MAX_BYTES: usize = 900;
 /// Writes one message. Whether its priority is wanted was decided before.
 pub fn write(priority: Priority, text: &str) {
     let text = &one_line(text);
+    last_words::keep(text);
     if let Some(Some(kernel_log)) = KERNEL_LOG.get() {
         let level = match priority {
             Priority::Debug => 7,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use journal::{FileStorage, Frame, Log, Recovered, Severity, Storage};
 use keeper::protocol::{Occasion, Reason};
+use machine::effect::Nobody;
 use machine::state::State;
 
 use crate::dbus::Detail;
@@ -282,14 +283,10 @@ fn replay<S: Storage>(
 }
 
 fn replay_frames<S: Storage>(state: &mut State, frames: &[Frame], log: &mut Log<S>, recovery: &mut Recovery) {
-    let mut effects = Vec::new();
     for frame in frames {
         match record::decode_changes(&frame.payload) {
             Ok(changes) => {
-                for change in &changes {
-                    state.apply(change, &mut effects);
-                    effects.clear();
-                }
+                changes.iter().for_each(|change| state.apply(change, &mut Nobody));
                 recovery.frames += 1;
             }
             Err(error) => {

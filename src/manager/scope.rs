@@ -89,6 +89,12 @@ impl Scope {
         if self.is_session { self.journal_dir.with_file_name("notify") } else { early::notify_path(&self.journal_dir) }
     }
 
+    /// The directory that the journal belongs into, with what is kept beside it.
+    #[must_use]
+    pub fn state_dir(&self) -> Option<&Path> {
+        self.journal_home.parent()
+    }
+
     /// What the machine is told.
     #[must_use]
     pub fn settings(&self, options: &Options) -> Settings {

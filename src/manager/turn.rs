@@ -120,6 +120,9 @@ pub trait World {
     /// All that the manager before has started is known by now.
     fn adopt(&mut self);
 
+    /// A turn is over, after so many microseconds.
+    fn took(&mut self, _took_us: u64) {}
+
     /// A message about the manager itself.
     fn report(&mut self, priority: Priority, text: &str);
 }
@@ -150,6 +153,7 @@ pub trait Turn: World {
     /// # Errors
     /// As the world's.
     fn take(&mut self, input: Input) -> io::Result<()> {
+        let begin_us = self.stamp().boot_us;
         let now_ms = self.now_ms();
         let origin = Origin::of(&input, |caller| self.who(caller));
         let outcome = machine::turn(&mut self.memory().state, now_ms, input);
@@ -160,6 +164,7 @@ pub trait Turn: World {
             record(self, &Origin::Performed, &outcome.changes);
             perform(self, outcome.effects)?;
         }
+        self.took(self.stamp().boot_us.saturating_sub(begin_us));
         Ok(())
     }
 

@@ -13,10 +13,9 @@ use std::fmt;
 
 use machine::change::Change;
 use machine::state::State;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use crate::{Origin, Stamp, Turn};
+use crate::{ChangeView, Origin, OriginView, Stamp, Turn, TurnView};
 
 /// The version that is written of turns, and the newest that is read.
 pub const VERSION: u8 = 2;
@@ -77,12 +76,50 @@ pub fn decode_turn(bytes: &[u8]) -> Result<Turn, CodecError> {
     }
 }
 
+/// Everything that a frame says, without taking its texts out of it.
+///
+/// # Errors
+/// As [`decode_turn`].
+pub fn view_turn(bytes: &[u8]) -> Result<TurnView<'_>, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((1, body)) => Ok(TurnView { stamp: None, origin: OriginView::Unknown, changes: decode(body)? }),
+        Some((2, body)) => {
+            let (stamp, origin, changes): (Stamp, OriginView<'_>, Vec<ChangeView<'_>>) = decode(body)?;
+            Ok(TurnView { stamp: Some(stamp), origin, changes })
+        }
+        Some((version, _)) => Err(CodecError::NewerVersion(*version)),
+    }
+}
+
 /// The changes of one frame: what replay needs.
 ///
 /// # Errors
 /// When the frame was written by a newer version, or by something else.
 pub fn decode_changes(bytes: &[u8]) -> Result<Vec<Change>, CodecError> {
-    Ok(decode_turn(bytes)?.changes)
+    match bytes.split_first() {
+        Some((2, body)) => {
+            let (_, _, changes): (Stamp, OriginView<'_>, Vec<Change>) = decode(body)?;
+            Ok(changes)
+        }
+        _ => Ok(decode_turn(bytes)?.changes),
+    }
+}
+
+/// When the turn of a frame was taken, if the frame says so; nothing else of it is looked at.
+///
+/// # Errors
+/// As [`decode_turn`].
+pub fn decode_stamp(bytes: &[u8]) -> Result<Option<Stamp>, CodecError> {
+    match bytes.split_first() {
+        None => Err(CodecError::Empty),
+        Some((1, _)) => Ok(None),
+        Some((2, body)) => match decode_body(body) {
+            Ok((stamp, _)) => Ok(Some(stamp)),
+            Err(error) => Err(CodecError::Malformed(error.to_string())),
+        },
+        Some((version, _)) => Err(CodecError::NewerVersion(*version)),
+    }
 }
 
 /// A whole state, for a checkpoint.
@@ -125,7 +162,7 @@ fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), C
         .map_err(|error| CodecError::Unwritable(error.to_string()))
 }
 
-fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
+fn decode<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
     match decode_body(body) {
         Ok((value, used)) if used == body.len() => Ok(value),
         Ok((_, used)) => Err(CodecError::Malformed(format!("{} bytes too many", body.len() - used))),
@@ -135,7 +172,7 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, CodecError> {
 
 /// Bounds what a length inside a damaged or forged record can make bincode allocate by the size of the record itself.
 /// bincode counts up to eight bytes for one that it reads (the widest integer in its shortest form), hence the eight.
-fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), bincode::error::DecodeError> {
+fn decode_body<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<(T, usize), bincode::error::DecodeError> {
     const SMALL: usize = 64 << 10;
     const MEDIUM: usize = 1 << 20;
     const LARGE: usize = 16 << 20;
@@ -143,13 +180,13 @@ fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<(T, usize), bincode::
     let configuration = bincode::config::standard();
     let length = body.len();
     if length <= SMALL {
-        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ 8 * SMALL }>())
+        bincode::serde::borrow_decode_from_slice(body, configuration.with_limit::<{ 8 * SMALL }>())
     } else if length <= MEDIUM {
-        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ 8 * MEDIUM }>())
+        bincode::serde::borrow_decode_from_slice(body, configuration.with_limit::<{ 8 * MEDIUM }>())
     } else if length <= LARGE {
-        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ 8 * LARGE }>())
+        bincode::serde::borrow_decode_from_slice(body, configuration.with_limit::<{ 8 * LARGE }>())
     } else {
-        bincode::serde::decode_from_slice(body, configuration.with_limit::<{ LARGEST.saturating_mul(8) }>())
+        bincode::serde::borrow_decode_from_slice(body, configuration.with_limit::<{ LARGEST.saturating_mul(8) }>())
     }
 }
 

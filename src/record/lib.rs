@@ -10,10 +10,17 @@
 mod codec;
 mod meta;
 mod origin;
+mod times;
+mod view;
 
-pub use codec::{CodecError, VERSION, decode_changes, decode_state, decode_turn, digest, encode_state, encode_turn};
+pub use codec::{
+    CodecError, VERSION, decode_changes, decode_stamp, decode_state, decode_turn, digest, encode_state, encode_turn,
+    view_turn,
+};
 pub use meta::{Crash, Meta};
 pub use origin::{Origin, Who};
+pub use times::{BOUNDS_US, TURN_TIMES, TurnTimes};
+pub use view::{AnnouncementView, CallerView, ChangeView, OriginView, TurnView, WhoView};
 
 use machine::change::Change;
 

@@ -34,6 +34,10 @@ pub struct Crash {
     pub rung: u32,
     /// What was repaired or lost, in words.
     pub findings: Vec<String>,
+    /// What the manager that died has said last, line by line.
+    pub last_words: Vec<String>,
+    /// How many crashes of this init, this one included, were recovered from by each rung, the first one first.
+    pub rungs: [u64; 5],
     /// Frames that were replayed.
     pub frames: u64,
     /// The last frame of before: what comes after it in the journal was written by the manager that came back.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use ::manager::conf;
 use control::options::{CommandLine, OptionSpec, describe};
 
+use crate::bundle::Beginning;
 use crate::campaign::{Campaign, Report, run as run_campaign};
 use crate::check;
 use crate::play::{Script, play};
@@ -30,6 +31,7 @@ const fn option(long: &'static str, value: Option<&'static str>, help: &'static 
 
 const OPTIONS: &[OptionSpec] = &[
     option("confdir", Some("DIR"), "sim, live: use the job files in DIR (may be repeated)"),
+    option("bundle", Some("PATH"), "sim: begin with the journal of a crash (initctl crash-report), or another one"),
     option("seed", Some("S"), "sim: begin with this seed (default 1)"),
     option("seeds", Some("N"), "sim: so many seeds (default 1000, or 1 with --trace)"),
     option("crashes", Some("N"), "sim: stop after so many crashes"),
@@ -124,11 +126,16 @@ fn simulate(line: &CommandLine) -> Result<bool, String> {
             .map(|class| (class.name.clone(), class))
             .collect::<BTreeMap<_, _>>()
     });
+    let beginning = line.value("bundle").map(|path| Beginning::read(path.as_ref())).transpose()?;
+    if let Some(beginning) = &beginning {
+        eprintln!("beginning with {}", beginning.title);
+    }
+    let jobs = jobs.or_else(|| beginning.as_ref().map(Beginning::jobs));
     if jobs.as_ref().is_some_and(BTreeMap::is_empty) {
         return Err("there is no job file that init would take".into());
     }
     let has_lines = line.has("trace");
-    let script = Script { jobs, has_lines, ..Script::default() };
+    let script = Script { jobs, beginning, has_lines, ..Script::default() };
     let campaign = Campaign {
         first_seed: number(line, "seed", 1)?,
         seeds: number(line, "seeds", if has_lines { 1 } else { 1_000 })?,
@@ -187,7 +194,11 @@ fn words(campaign: &Campaign, report: &Report, script: &Script) -> String {
         Some(found) => {
             let what =
                 found.violation.as_ref().map_or_else(String::new, |one| format!("{}: {}", one.promise, one.what));
-            let own = if script.jobs.is_some() { " with the same --confdir" } else { "" };
+            let own = match (&script.beginning, &script.jobs) {
+                (Some(_), _) => " with the same --bundle and --confdir",
+                (None, Some(_)) => " with the same --confdir",
+                (None, None) => "",
+            };
             text.push_str(&format!(
                 "VIOLATION        {what}\nsee it           stayup-crashlab sim --seed {} --trace{own}\n",
                 found.seed

@@ -235,6 +235,35 @@ impl Keeper {
         pid
     }
 
+    /// A process that was started before the simulation, and runs: what it is still waited for to do, it does.
+    ///
+    /// # Errors
+    /// When the table is full, or knows the ticket.
+    pub fn take_up(
+        &mut self,
+        request: &SpawnRequest,
+        known: &machine::job::Process,
+        now_ms: u64,
+        watch: &mut Watch,
+    ) -> Result<(), String> {
+        let (ticket, pid) = (request.ticket, known.pid);
+        let request = SpawnRequest {
+            follow_forks: request.follow_forks.min(known.awaits),
+            report_stop: request.report_stop && known.awaits > 0,
+            ..request.clone()
+        };
+        let index = self.table.add_ticket(&new_ticket(&request), 90);
+        let index = index.map_err(|errno| format!("ticket {ticket}: {}", errno.desc()))?;
+        let mut process = Process::of(&request, pid, now_ms, self.is_good, &mut self.chance);
+        process.begun_before(known.start_time_ticks);
+        self.processes.insert(pid, process);
+        self.next_pid = self.next_pid.max(pid + 1);
+        self.table.set_cloned(index, pid);
+        self.table.set_running(index, known.start_time_ticks);
+        watch.see(&Seen::Started { ticket, label: &request.label, pid });
+        Ok(())
+    }
+
     fn spawn(&mut self, request: &SpawnRequest, now_ms: u64, watch: &mut Watch) {
         let ticket = request.ticket;
         watch.see(&Seen::Asked { ticket, label: &request.label });

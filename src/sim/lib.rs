@@ -8,6 +8,7 @@
 //! It knows every crate of the product but D-Bus and real processes; nothing in the product knows it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bundle;
 pub mod bus;
 pub mod campaign;
 pub mod chance;

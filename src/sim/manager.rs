@@ -325,6 +325,30 @@ fn wall_us(seed: u64, boot_us: u64) -> u64 {
     16 * YEAR_US + boot_us + jump_us
 }
 
+/// What the keeper is asked for, for the process of a ticket; none if no instance wants it.
+#[must_use]
+pub fn request_of(state: &State, ticket: u64) -> Option<SpawnRequest> {
+    let spawn = machine::spawn::describe(state, ticket)?;
+    let is_errand =
+        spawn.kind == ProcessKind::Main && state.class(&spawn.class).is_some_and(|record| record.definition.task);
+    let mut environment = Environment::default();
+    // Neither of the two has a NUL in it.
+    if spawn.expect == Expect::Notify {
+        let _ = environment.push(b"NOTIFY_SOCKET=/run/notify");
+    }
+    if is_errand {
+        let _ = environment.push(ERRAND.as_bytes());
+    }
+    Some(SpawnRequest {
+        ticket,
+        label: spawn.label,
+        environment,
+        follow_forks: if matches!(spawn.expect, Expect::Fork | Expect::Daemon) { spawn.expect.awaits() } else { 0 },
+        report_stop: spawn.expect == Expect::Stop,
+        ..SpawnRequest::default()
+    })
+}
+
 /// A number that two states share if they are the same.
 fn digest(state: &State) -> u32 {
     // A state that cannot be encoded could not be journaled either.
@@ -385,28 +409,14 @@ impl World for Acting<'_> {
     }
 
     fn spawn(&mut self, ticket: u64) -> io::Result<()> {
-        let Some(spawn) = machine::spawn::describe(&self.memory.state, ticket) else { return Ok(()) };
-        let is_errand = spawn.kind == ProcessKind::Main
-            && self.memory.state.class(&spawn.class).is_some_and(|record| record.definition.task);
-        let mut environment = Environment::default();
-        // Neither of the two has a NUL in it.
-        if spawn.expect == Expect::Notify {
-            let _ = environment.push(b"NOTIFY_SOCKET=/run/notify");
+        match request_of(&self.memory.state, ticket) {
+            Some(mut request) => {
+                // A manager needs descriptors, too. What it cannot prepare it has the keeper refuse.
+                request.argv = if self.out.keeper.refuses() { Vec::new() } else { vec![b"program".to_vec()] };
+                self.send(ToKeeper::Spawn(Box::new(request)))
+            }
+            None => Ok(()),
         }
-        if is_errand {
-            let _ = environment.push(ERRAND.as_bytes());
-        }
-        let request = SpawnRequest {
-            ticket,
-            label: spawn.label,
-            // A manager needs descriptors, too. What it cannot prepare it has the keeper refuse.
-            argv: if self.out.keeper.refuses() { Vec::new() } else { vec![b"program".to_vec()] },
-            environment,
-            follow_forks: if matches!(spawn.expect, Expect::Fork | Expect::Daemon) { spawn.expect.awaits() } else { 0 },
-            report_stop: spawn.expect == Expect::Stop,
-            ..SpawnRequest::default()
-        };
-        self.send(ToKeeper::Spawn(Box::new(request)))
     }
 
     fn announce(&mut self, number: u64, announcement: &Announcement) {

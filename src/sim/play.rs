@@ -8,6 +8,7 @@ use ::keeper::protocol::{ExitStatus, Reason, ToManager};
 use machine::class::Class;
 use machine::input::{Call, Settings};
 
+use crate::bundle::Beginning;
 use crate::bus::Bus;
 use crate::chance::Chance;
 use crate::check::Checker;
@@ -37,6 +38,8 @@ const SPINS: u32 = 3;
 pub struct Script {
     /// Job files; none to have some made up for each seed.
     pub jobs: Option<BTreeMap<String, Class>>,
+    /// Where to begin, if not with nothing.
+    pub beginning: Option<Beginning>,
     /// The promise that is broken on purpose.
     pub sabotage: Kind,
     /// How the clock on the wall jumps, as a seed of its own; 0 for one that does not. Nothing that is seen may depend on it.
@@ -156,7 +159,7 @@ impl Play {
         let segment = *chance.pick(&[8_192, 12_288, 16_384]);
         let checkpoint = *chance.pick(&[2_048, 6_000, 20_000]);
         let vocabulary = Vocabulary::of(&jobs);
-        let out = Outside {
+        let mut out = Outside {
             jobs,
             now_ms: 10_000,
             wall: script.wall,
@@ -171,6 +174,9 @@ impl Play {
             is_degraded: false,
             expected: Expected::default(),
         };
+        if let Some(beginning) = &script.beginning {
+            beginning.lay(&mut out)?;
+        }
         Ok(Self {
             out,
             manager: None,

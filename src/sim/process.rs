@@ -84,6 +84,12 @@ impl Process {
         process
     }
 
+    /// It was there before anybody looked: its program runs already.
+    pub fn begun_before(&mut self, start_time_ticks: u64) {
+        self.start_time_ticks = start_time_ticks;
+        self.deeds.retain(|(_, deed)| !matches!(deed, Deed::Execute(_)));
+    }
+
     /// When it does the next thing.
     #[must_use]
     pub fn next_ms(&self) -> Option<u64> {

@@ -12,7 +12,7 @@ const BASH: &str = "/bin/bash";
 
 #[test]
 fn the_shells_take_them() {
-    for (shell, file) in ["initctl", "initjournal", "stayup-crashlab"]
+    for (shell, file) in ["initctl", "initjournal", "init-history", "stayup-crashlab"]
         .into_iter()
         .flat_map(|name| [("bash", format!("{name}.bash")), ("zsh", format!("_{name}"))])
     {
@@ -69,6 +69,8 @@ fn bash_offers_what_there_is() {
     is("initctl re", &["restart", "reload", "reload-configuration", "reset-env"]);
     is("initctl start ", &["many", "web"]);
     is("initctl --quiet status w", &["web"]);
+    is("initctl log m", &["many"]);
+    is("initctl history --lines 5 ", &["many", "web"]);
     is("initctl start many ", &[]);
     is("initctl emit ", &["net-up", "started", "web-ready"]);
     is("initctl log-priority f", &["fatal"]);

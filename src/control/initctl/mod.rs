@@ -196,7 +196,7 @@ async fn run(invocation: &Invocation, output: &mut String) -> Result<(), Failure
         return sessions::list(output);
     }
     invocation.command.check_words(&invocation.words)?;
-    if matches!(invocation.command.verb, Verb::Past | Verb::CrashReport) {
+    if matches!(invocation.command.verb, Verb::Past | Verb::Log | Verb::CrashReport) {
         return Err(Failure::Past(past::ask(invocation)));
     }
     let bus = Bus::connect(&target(&invocation.line)?).await?;
@@ -220,7 +220,7 @@ async fn run(invocation: &Invocation, output: &mut String) -> Result<(), Failure
         Verb::UnsetEnv => environ::unset(remote, invocation).await,
         Verb::ResetEnv => environ::reset(remote, invocation).await,
         // Answered above, without an init.
-        Verb::ListSessions | Verb::Past | Verb::CrashReport => Ok(()),
+        Verb::ListSessions | Verb::Past | Verb::Log | Verb::CrashReport => Ok(()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `history`, `boots`, `crashes` and `crash-report`: the program of the archive answers them, so that nothing of its database is in here.
+//! `history`, `log`, `boots`, `metrics`, `crashes` and `crash-report`: the program of the archive answers them, so that nothing of
+//! its database is in here.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;
@@ -14,7 +15,7 @@ pub(super) fn ask(invocation: &Invocation) -> io::Error {
     let line = &invocation.line;
     let mut command = Command::new(program());
     command.arg(invocation.command.name);
-    for name in ["boot", "since", "until", "lines"] {
+    for name in ["boot", "since", "until", "lines", "logdir"] {
         command.args(line.value(name).map(|value| format!("--{name}={value}")));
     }
     for name in ["failed", "json", "no-pager", "with-values"] {

@@ -26,6 +26,7 @@ pub(super) enum Verb {
     ResetEnv,
     ListSessions,
     Past,
+    Log,
     CrashReport,
 }
 
@@ -77,6 +78,7 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     option(None, "failed", None, "failures only"),
     option(None, "json", None, "one JSON object a line"),
     option(None, "no-pager", None, "print, instead of showing it in $PAGER"),
+    option(None, "logdir", Some("DIR"), "directory of the logs, if init was told another one"),
     option(None, "with-values", None, "leave the values of environment variables in"),
 ];
 
@@ -151,10 +153,17 @@ pub(super) const COMMANDS: &[Command] = &[
         "history",
         Verb::Past,
         "[JOB[/INSTANCE]]",
-        "tell what jobs have done, as init-history has kept it",
+        "tell what jobs have done, as far back as it is known",
         &["boot", "since", "until", "lines", "failed", "json", "no-pager"],
     ),
-    command("boots", Verb::Past, "", "list the boots that init-history knows", &["json"]),
+    command(
+        "log",
+        Verb::Log,
+        "JOB[/INSTANCE]",
+        "show what a job has printed, with what has happened to it between the lines",
+        &["since", "until", "lines", "json", "no-pager", "logdir"],
+    ),
+    command("boots", Verb::Past, "", "list the boots that are known", &["json"]),
     command("metrics", Verb::Past, "", "print figures of the init in OpenMetrics text", &[]),
     command("crashes", Verb::Past, "", "list the crashes that init has come back from and kept", &["json"]),
     command(
@@ -198,7 +207,7 @@ impl Command {
     pub(super) fn check_words(&self, words: &[String]) -> Result<(), UsageError> {
         let missing = match self.verb {
             Verb::Request(_) | Verb::Reload | Verb::Status if own_job().is_some() => None,
-            Verb::Request(_) | Verb::Reload | Verb::Status | Verb::Usage => Some("job name"),
+            Verb::Request(_) | Verb::Reload | Verb::Status | Verb::Usage | Verb::Log => Some("job name"),
             Verb::Emit => Some("event name"),
             Verb::GetEnv | Verb::SetEnv | Verb::UnsetEnv => Some("variable name"),
             Verb::CrashReport => Some("number"),

@@ -1,12 +1,11 @@
 //! The program `init-history`: the archive itself, and the commands of `initctl` that ask for the past.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command as Process, ExitCode, Stdio};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +13,13 @@ use clap::{Args, Parser, Subcommand};
 
 use journal::Reach;
 
-use super::entry::{Entry, Kind};
 use super::ingest::{Archivist, IngestError, Progress};
 use super::serve::{Answer, Question, ask, serve};
+use super::show;
 use super::store::{Limits, Store, now_us};
-use crate::moment::{Clock, Moment, length, span_us};
-use crate::names::JobName;
+use super::together::{Told, Witnesses};
+use crate::log::{self, Wanted};
+use crate::moment::{Clock, Moment, span_us};
 use crate::past::{Past, PastError};
 use crate::source::{SYSTEM_ARCHIVE, SYSTEM_JOURNAL, Source, session_journal};
 use crate::{crashes, metrics};
@@ -59,6 +59,39 @@ struct Place {
     archive: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Span {
+    /// Not before this time, such as "4 hours ago"
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse_wall)]
+    since: Option<u64>,
+    /// Not after this time
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse_wall)]
+    until: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+struct View {
+    /// So many lines, the newest ones
+    #[arg(long, value_name = "NUMBER", default_value_t = LINES)]
+    lines: usize,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// Print, instead of showing it in $PAGER
+    #[arg(long)]
+    no_pager: bool,
+}
+
+impl View {
+    fn colours(&self) -> bool {
+        io::stdout().is_terminal()
+    }
+
+    fn is_plain(&self) -> bool {
+        self.no_pager || self.json || !io::stdout().is_terminal()
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Tell what jobs have done (`initctl history`)
@@ -68,24 +101,25 @@ enum Command {
         /// Of this boot only: 0 is the present one, -1 the one before
         #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
         boot: Option<i64>,
-        /// Not before this time, such as "4 hours ago"
-        #[arg(long, value_name = "TIME", value_parser = Moment::parse_wall)]
-        since: Option<u64>,
-        /// Not after this time
-        #[arg(long, value_name = "TIME", value_parser = Moment::parse_wall)]
-        until: Option<u64>,
+        #[command(flatten)]
+        span: Span,
         /// Failures only
         #[arg(long)]
         failed: bool,
-        /// So many lines, the newest ones
-        #[arg(long, value_name = "NUMBER", default_value_t = LINES)]
-        lines: usize,
-        /// One JSON object a line
-        #[arg(long)]
-        json: bool,
-        /// Print, instead of showing it in $PAGER
-        #[arg(long)]
-        no_pager: bool,
+        #[command(flatten)]
+        view: View,
+    },
+    /// Show what a job has printed, with what has happened to it between the lines (`initctl log`)
+    Log {
+        /// The job, or JOB/INSTANCE
+        job: String,
+        #[command(flatten)]
+        span: Span,
+        #[command(flatten)]
+        view: View,
+        /// Directory of the logs, if init was told another one
+        #[arg(long, value_name = "DIR")]
+        logdir: Option<PathBuf>,
     },
     /// Print figures in OpenMetrics text (`initctl metrics`)
     Metrics,
@@ -155,15 +189,24 @@ impl Place {
         if let Some(archive) = &self.archive {
             return archive.clone();
         }
-        if std::env::var_os("UPSTART_SESSION").is_none_or(|address| address.is_empty()) {
+        if !self.is_session() {
             return SYSTEM_ARCHIVE.into();
         }
         let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".local/state");
         std::env::var_os("XDG_STATE_HOME").map_or_else(home, PathBuf::from).join("stayup/history")
     }
 
+    fn is_session(&self) -> bool {
+        std::env::var_os("UPSTART_SESSION").is_some_and(|address| !address.is_empty())
+    }
+
     fn socket(&self) -> PathBuf {
         self.archive().join("socket")
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(&Witnesses<'_>) -> T) -> T {
+        let (socket, journal) = (self.socket(), self.journal().0);
+        question(&Witnesses { socket: &socket, journal: &journal })
     }
 }
 
@@ -218,44 +261,74 @@ fn start_time_ticks(pid: u32) -> u64 {
 
 /// Answers a question about the past.
 fn past(place: &Place, command: Command) -> Result<(), String> {
-    let socket = place.socket();
-    let asked = |question: &Question| ask(&socket, question).map_err(|error| unreachable_archive(&socket, &error));
+    let told = |error: PastError| error.to_string();
     match command {
-        Command::Metrics => show(&figures(place).map_err(|error| error.to_string())?, true),
+        Command::Metrics => show::page(&figures(place).map_err(told)?, true),
         Command::Crashes { json } => {
-            show(&crashes::text(&crashes::list(&place.journal().0), json, &Clock::default()), true)
+            show::page(&crashes::text(&crashes::list(&place.journal().0), json, &Clock::default()), true)
         }
         Command::CrashReport { number, file, with_values } => {
             let file = file.unwrap_or_else(|| format!("stayup-crash-{number}.tar.gz").into());
-            let meta = crashes::report(&place.journal().0, number, &file, with_values);
-            let meta = meta.map_err(|error| error.to_string())?;
+            let meta = crashes::report(&place.journal().0, number, &file, with_values).map_err(told)?;
             let left_out = if meta.is_redacted { "; the values of environment variables are left out" } else { "" };
-            show(&format!("{}: the journal up to frame {}{left_out}\n", file.display(), meta.last_sequence), true)
+            show::page(&format!("{}: the journal up to frame {}{left_out}\n", file.display(), meta.last_sequence), true)
         }
         Command::Boots { json } => {
-            let answers = asked(&Question { boots: true, ..Question::default() })?;
-            show(&boots(&answers, json)?, true)
+            let Told { found, remark } = place.ask(|witnesses| witnesses.boots())?;
+            tell(remark);
+            show::page(&show::boots(&found, json), true)
         }
-        Command::History { job, boot, since, until, failed, lines, json, no_pager } => {
-            let (job, instance) = match job.as_deref().map(|job| job.split_once('/')) {
-                Some(Some((job, instance))) => (Some(job.to_owned()), Some(instance.to_owned())),
-                _ => (job, None),
-            };
+        Command::History { job, boot, span, failed, view } => {
+            let (job, instance) = job.as_deref().map_or((None, None), named);
+            let (since_us, until_us) = (span.since, span.until);
+            let lines = Some(view.lines);
+            let question = Question { boots: false, job, instance, boot, since_us, until_us, failed, lines };
+            let Told { found, remark } = place.ask(|witnesses| witnesses.history(&question))?;
+            tell(remark);
+            show::page(&show::history(&found, view.json, view.colours()), view.is_plain())
+        }
+        Command::Log { job, span, view, logdir } => {
+            let (job, instance) = named(&job);
+            let job = job.unwrap_or_default();
+            let directory = logdir.unwrap_or_else(|| log::directory(place.is_session()));
+            let wanted = Wanted { lines: view.lines, since_us: span.since, until_us: span.until };
+            let lines = log::read(&directory, &job, instance.as_deref(), wanted).map_err(told)?;
             let question = Question {
-                boots: false,
-                job,
-                instance,
-                boot,
-                since_us: since,
-                until_us: until,
-                failed,
-                lines: Some(lines),
+                job: Some(job),
+                instance: Some(instance.unwrap_or_default()),
+                since_us: span.since,
+                until_us: span.until,
+                lines: Some(view.lines),
+                ..Question::default()
             };
-            let mut answers = asked(&question)?;
-            answers.reverse();
-            let is_terminal = io::stdout().is_terminal();
-            show(&history(&answers, json, is_terminal)?, no_pager || json || !is_terminal)
+            let found = match place.ask(|witnesses| witnesses.history(&question)) {
+                Ok(Told { found, remark }) => {
+                    tell(remark);
+                    found
+                }
+                // Lines are there without them, too.
+                Err(why) => {
+                    tell(Some(why));
+                    Vec::new()
+                }
+            };
+            show::page(&show::log(&log::merge(lines, found), view.json, view.colours()), view.is_plain())
         }
+    }
+}
+
+/// Why something may be missing.
+fn tell(remark: Option<String>) {
+    if let Some(remark) = remark {
+        eprintln!("init-history: {remark}");
+    }
+}
+
+/// `JOB` or `JOB/INSTANCE`.
+fn named(text: &str) -> (Option<String>, Option<String>) {
+    match text.split_once('/') {
+        Some((job, instance)) => (Some(job.to_owned()), Some(instance.to_owned())),
+        None => (Some(text.to_owned()), None),
     }
 }
 
@@ -269,102 +342,8 @@ fn figures(place: &Place) -> Result<String, PastError> {
         Answer::Boot(0, _, boot) => Some(boot),
         _ => None,
     });
-    Ok(metrics::text(&past, &state, &crashes::list(&journal), boot))
-}
-
-fn unreachable_archive(socket: &Path, error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-            format!(
-                "the archive does not run (start init-history); what the journal has, initjournal tells ({})",
-                socket.display()
-            )
-        }
-        _ => format!("{}: {error}", socket.display()),
-    }
-}
-
-fn boots(answers: &[Answer], json: bool) -> Result<String, String> {
-    let clock = Clock::default();
-    let mut text = String::new();
-    // A String takes everything.
-    for answer in answers {
-        match answer {
-            Answer::Refused(why) => return Err(why.clone()),
-            Answer::Boot(number, id, boot) if json => {
-                let line = serde_json::json!({"number": number, "boot_id": id, "boot": boot});
-                let _ = writeln!(text, "{line}");
-            }
-            Answer::Boot(number, id, boot) => {
-                let _ = writeln!(
-                    text,
-                    "{number:>4}  {}  {} to {}  {:>8} turns  {} recoveries  {} failures  ({})",
-                    &id[..8.min(id.len())],
-                    clock.short(boot.first_us),
-                    clock.short(boot.last_us),
-                    boot.turns,
-                    boot.recoveries,
-                    boot.failures,
-                    length(boot.last_us.saturating_sub(boot.first_us))
-                );
-            }
-            Answer::Entry(_) | Answer::End => {}
-        }
-    }
-    Ok(text)
-}
-
-fn history(answers: &[Answer], json: bool, colours: bool) -> Result<String, String> {
-    let clock = Clock::default();
-    let mut text = String::new();
-    for answer in answers {
-        match answer {
-            Answer::Refused(why) => return Err(why.clone()),
-            Answer::Entry(entry) if json => {
-                let _ = writeln!(text, "{}", serde_json::to_string(entry).unwrap_or_default());
-            }
-            Answer::Entry(entry) => line(&mut text, entry, &clock, colours),
-            Answer::Boot(..) | Answer::End => {}
-        }
-    }
-    Ok(text)
-}
-
-fn line(text: &mut String, entry: &Entry, clock: &Clock, colours: bool) {
-    let (begin, end) = match entry.kind {
-        Kind::Failed | Kind::Gap if colours => ("\x1b[31m", "\x1b[0m"),
-        Kind::Running if colours => ("\x1b[32m", "\x1b[0m"),
-        Kind::Recovered | Kind::Respawn if colours => ("\x1b[33m", "\x1b[0m"),
-        _ => ("", ""),
-    };
-    let title = JobName::new(&entry.job, &entry.instance).title();
-    let title = if title.is_empty() { "-" } else { &title };
-    let told: String = entry.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let time = clock.write(entry.time_us, "%Y-%m-%d %H:%M:%S%.3f");
-    let written = format!("{time}  {title:<24} {begin}{:<9}{end} {told}", entry.kind.name());
-    text.push_str(written.trim_end());
-    text.push('\n');
-}
-
-/// Prints, or shows in a pager.
-fn show(text: &str, plain: bool) -> Result<(), String> {
-    let pager = std::env::var("PAGER").ok().filter(|pager| !pager.is_empty());
-    if !plain {
-        let mut command = Process::new("/bin/sh");
-        // As git does: leave when it fits, keep colours, leave the text there.
-        command.arg("-c").arg(pager.as_deref().unwrap_or("less")).env("LESS", "FRX").stdin(Stdio::piped());
-        if let Ok(mut child) = command.spawn() {
-            if let Some(mut input) = child.stdin.take() {
-                // A reader who has seen enough is no failure.
-                let _ = input.write_all(text.as_bytes());
-            }
-            if child.wait().is_ok_and(|status| status.success()) {
-                return Ok(());
-            }
-        }
-    }
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
-        _ => Ok(()),
-    }
+    let times = journal.parent().and_then(|beside| fs::read(beside.join(record::TURN_TIMES)).ok());
+    let times = times.and_then(|text| serde_json::from_slice(&text).ok());
+    let found = metrics::Found { past: &past, state: &state, crashes: &crashes::list(&journal), boot, times };
+    Ok(metrics::text(&found))
 }

@@ -11,7 +11,7 @@ use crate::names::{JobName, Names};
 use crate::words;
 
 /// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// Its goal became start.
@@ -70,17 +70,32 @@ pub struct Entry {
     pub kind: Kind,
     /// Why, or how.
     pub text: String,
+    /// The ticket of the process whose end has led to it, if one has: what that has printed, it has printed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<u64>,
+}
+
+impl Entry {
+    /// What two tellings of the same have in common, the archive's and the journal's; in order.
+    #[must_use]
+    pub fn key(&self) -> (u64, u64, &str, &str, Kind, &str) {
+        (self.time_us, self.sequence, &self.job, &self.instance, self.kind, &self.text)
+    }
 }
 
 /// The lines of a turn; `names` has learned it.
 #[must_use]
 pub fn entries(sequence: u64, turn: &Turn, names: &Names) -> Vec<Entry> {
     let time_us = turn.stamp.map_or(0, |stamp| stamp.wall_us);
+    let ended = match turn.origin {
+        Origin::Exited { ticket, .. } => Some(ticket),
+        _ => None,
+    };
     let mut found = Vec::new();
     let mut add = |name: Option<&JobName>, kind: Kind, text: String| {
         let of = |part: fn(&JobName) -> &str| name.map(part).unwrap_or_default().to_owned();
         let (job, instance) = (of(|name| &name.class), of(|name| &name.instance));
-        found.push(Entry { time_us, sequence, job, instance, kind, text });
+        found.push(Entry { time_us, sequence, job, instance, kind, text, ended });
     };
     if let Origin::Exited { cause, .. } = &turn.origin
         && *cause != Cause::Status(0)
@@ -92,6 +107,8 @@ pub fn entries(sequence: u64, turn: &Turn, names: &Names) -> Vec<Entry> {
         let name = names.subject(change).and_then(|number| names.instance(number));
         match change {
             Change::GoalChanged { instance, goal } => match goal {
+                // That it is to be started anew is what the respawn says.
+                Goal::Start if is_respawned(turn, *instance) => {}
                 Goal::Start => add(name, Kind::Start, reason(turn, *instance, names)),
                 Goal::Stop => add(name, Kind::Stop, reason(turn, *instance, names)),
                 Goal::Respawn => {}
@@ -120,6 +137,10 @@ pub fn entries(sequence: u64, turn: &Turn, names: &Names) -> Vec<Entry> {
         }
     }
     found
+}
+
+fn is_respawned(turn: &Turn, instance: u64) -> bool {
+    turn.changes.iter().any(|change| matches!(change, Change::Respawned { instance: other, .. } if *other == instance))
 }
 
 /// Why a goal has changed: the events that it followed, or else what the turn was taken for.

@@ -1,5 +1,6 @@
 //! From the journal into the archive, in bounded memory, at its own pace.
 
+use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,9 @@ use super::store::{Archived, Run, Store, StoreError};
 use crate::names::Names;
 use crate::past::{Past, PastError, decode};
 use crate::source::Source;
+
+/// So many frames are put into the archive at once.
+const PUT_AT_ONCE: usize = 1024;
 
 /// How far a step has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +59,7 @@ struct Place {
     follower: Follower,
     names: Names,
     /// Frames that were read and are not archived yet.
-    pending: Vec<Frame>,
+    pending: VecDeque<Frame>,
 }
 
 impl Archivist {
@@ -74,22 +78,26 @@ impl Archivist {
             Some(place) => place,
             None => self.find(store)?,
         };
-        let mut frames = std::mem::take(&mut place.pending);
-        let followed = if frames.is_empty() {
+        // Each time that something is put on disk takes its time, so as much is put there at once as there is.
+        let mut followed = Followed::More;
+        while place.pending.len() < PUT_AT_ONCE && followed == Followed::More {
+            let mut frames = Vec::new();
             let read = place.follower.read(&mut frames);
-            read.map_err(|error| IngestError::Journal(PastError::Journal(self.directory.clone(), error.into())))?
-        } else {
-            Followed::More
-        };
-        if !frames.is_empty() {
-            let archived = prepare(frames, &mut place.names).map_err(IngestError::Journal)?;
+            followed =
+                read.map_err(|error| IngestError::Journal(PastError::Journal(self.directory.clone(), error.into())))?;
+            place.pending.extend(frames);
+        }
+        let piece = place.pending.len().min(PUT_AT_ONCE);
+        if piece > 0 {
+            let archived = prepare(place.pending.drain(..piece), &mut place.names).map_err(IngestError::Journal)?;
             store.put(place.run, &archived).map_err(IngestError::Store)?;
         }
-        // What was lost from sight is looked for anew the next time.
-        if followed != Followed::Lost {
+        let is_all = place.pending.is_empty();
+        // What was lost from sight is looked for anew, once all is archived that was seen.
+        if followed != Followed::Lost || !is_all {
             self.place = Some(place);
         }
-        Ok(if followed == Followed::Idle { Progress::Idle } else { Progress::More })
+        Ok(if followed == Followed::Idle && is_all { Progress::Idle } else { Progress::More })
     }
 
     /// Finds the place from which to go on, which the archive knows. What was there before it is read once more, for the
@@ -111,8 +119,7 @@ impl Archivist {
             let gap = gap(through, &past);
             store.put(run, &[gap]).map_err(IngestError::Store)?;
         }
-        let mut frames = past.look.frames;
-        let pending = frames.split_off(known);
+        let pending = past.look.frames.into_iter().skip(known).collect();
         Ok(Place { run, follower, names, pending })
     }
 }
@@ -128,12 +135,13 @@ fn gap(through: u64, past: &Past) -> Archived {
         instance: String::new(),
         kind: Kind::Gap,
         text,
+        ended: None,
     };
     Archived { sequence: past.base_sequence, payload: Vec::new(), time_us, entries: vec![entry] }
 }
 
-fn prepare(frames: Vec<Frame>, names: &mut Names) -> Result<Vec<Archived>, PastError> {
-    let mut archived = Vec::with_capacity(frames.len());
+fn prepare(frames: impl Iterator<Item = Frame>, names: &mut Names) -> Result<Vec<Archived>, PastError> {
+    let mut archived = Vec::new();
     for frame in frames {
         let turn = decode(&frame)?;
         names.learn(&turn);
@@ -141,7 +149,7 @@ fn prepare(frames: Vec<Frame>, names: &mut Names) -> Result<Vec<Archived>, PastE
             sequence: frame.sequence,
             time_us: turn.stamp.map_or(0, |stamp| stamp.wall_us),
             entries: entries(frame.sequence, &turn, names),
-            payload: frame.payload,
+            payload: frame.payload.to_vec(),
         });
     }
     Ok(archived)

@@ -7,10 +7,13 @@ mod command;
 mod entry;
 mod ingest;
 mod serve;
+mod show;
 mod store;
+mod together;
 
 pub use command::main;
 pub use entry::{Entry, Kind, entries};
 pub use ingest::{Archivist, Progress};
 pub use serve::{Answer, Question, ask, serve};
 pub use store::{Archived, Boot, Limits, Run, Store, StoreError, now_us};
+pub use together::{NumberedBoot, Told, Witnesses};

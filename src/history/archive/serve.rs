@@ -39,6 +39,18 @@ pub struct Question {
     pub lines: Option<usize>,
 }
 
+impl Question {
+    /// Whether this line is wanted, but for its boot and the number of lines.
+    #[must_use]
+    pub fn takes(&self, entry: &Entry) -> bool {
+        self.job.as_ref().is_none_or(|job| *job == entry.job)
+            && self.instance.as_ref().is_none_or(|instance| *instance == entry.instance)
+            && self.since_us.is_none_or(|since| entry.time_us >= since)
+            && self.until_us.is_none_or(|until| entry.time_us <= until)
+            && (!self.failed || entry.kind == Kind::Failed)
+    }
+}
+
 /// A line of the answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -116,11 +128,7 @@ fn tell(
         if left == 0 || question.since_us.is_some_and(|since| entry.time_us < since) {
             break;
         }
-        let is_wanted = wanted.is_none_or(|wanted| wanted == Some(run))
-            && question.until_us.is_none_or(|until| entry.time_us <= until)
-            && question.instance.as_ref().is_none_or(|instance| *instance == entry.instance)
-            && (!question.failed || entry.kind == Kind::Failed);
-        if is_wanted {
+        if wanted.is_none_or(|wanted| wanted == Some(run)) && question.takes(&entry) {
             left -= 1;
             if let Err(error) = say(&Answer::Entry(entry)) {
                 return Ok(Err(error));

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `turns` | run (24), sequence (8) | the frame's payload, as the journal had it |
 //! | `lines` | time (8), run, sequence, number in the turn (2) | an [`Entry`] in JSON |
-//! | `jobs` | name of the job, a zero byte, and the key of `lines` | the same entry |
+//! | `jobs` | name of the job, a zero byte, and the key of `lines` | nothing: the entry is there |
 //! | `boots` | run | a [`Boot`] in JSON |
 //!
 //! Numbers are big-endian, so that keys are in order. Everything is put under a key that follows from the frame, so that
@@ -24,7 +24,7 @@ use sled::{Batch, Db, Tree};
 use super::entry::Entry;
 
 /// Memory for pages of the database, in bytes.
-const CACHE_BYTES: u64 = 8 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 
 /// Turns that are removed at once.
 const PRUNED_AT_ONCE: usize = 10_000;
@@ -84,8 +84,13 @@ impl Run {
     /// The boot id in hexadecimal digits.
     #[must_use]
     pub fn boot_id(&self) -> String {
-        self.0[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        boot_id(&self.0[..16])
     }
+}
+
+/// A boot id in hexadecimal digits.
+pub(super) fn boot_id(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What is known of a run.
@@ -218,24 +223,17 @@ impl Store {
     pub fn put(&self, run: Run, turns: &[Archived]) -> Result<(), StoreError> {
         let mut boot = self.boot(run)?;
         let (mut lines, mut jobs, mut frames) = (Batch::default(), Batch::default(), Batch::default());
-        for turn in turns.iter().filter(|turn| turn.sequence > boot.through) {
+        let through = boot.through;
+        for turn in turns.iter().filter(|turn| turn.sequence > through) {
             frames.insert(turn_key(run, turn.sequence).as_slice(), turn.payload.as_slice());
             for (number, entry) in turn.entries.iter().enumerate() {
                 let key = line_key(run, turn, number);
                 // Text and numbers only: it cannot fail.
                 let value = serde_json::to_vec(entry).unwrap_or_default();
-                jobs.insert(job_key(&entry.job, &key), value.as_slice());
+                jobs.insert(job_key(&entry.job, &key), Vec::new());
                 lines.insert(key, value);
-                boot.failures += u64::from(entry.kind == super::Kind::Failed);
-                boot.respawns += u64::from(entry.kind == super::Kind::Respawn);
-                boot.recoveries += u64::from(entry.kind == super::Kind::Recovered);
             }
-            boot.turns += 1;
-            boot.bytes += turn.payload.len() as u64;
-            if boot.first_us == 0 {
-                boot.first_us = turn.time_us;
-            }
-            boot.last_us = boot.last_us.max(turn.time_us);
+            boot.count(turn.time_us, turn.payload.len(), &turn.entries);
         }
         self.lines.apply_batch(lines)?;
         self.jobs.apply_batch(jobs)?;
@@ -264,13 +262,20 @@ impl Store {
         let prefix = job.map_or_else(Vec::new, |job| job_key(job, &[]));
         let skip = prefix.len();
         let tree = if job.is_some() { &self.jobs } else { &self.lines };
-        Box::new(tree.scan_prefix(prefix).rev().map(move |item| {
-            let (key, value) = item?;
-            let run = key.get(skip + 8..skip + 32).and_then(Run::read);
-            let run = run.ok_or_else(|| StoreError::Damaged("a key of lines".into()))?;
-            let entry = serde_json::from_slice(&value)
-                .map_err(|error| StoreError::Damaged(format!("a value of lines: {error}")))?;
-            Ok((run, entry))
+        Box::new(tree.scan_prefix(prefix).rev().filter_map(move |item| {
+            let line = || {
+                let (key, value) = item?;
+                let line_key = &key[skip.min(key.len())..];
+                let value = if skip > 0 { self.lines.get(line_key)? } else { Some(value) };
+                // It was too old, and its way here goes next.
+                let Some(value) = value else { return Ok(None) };
+                let run = line_key.get(8..32).and_then(Run::read);
+                let run = run.ok_or_else(|| StoreError::Damaged("a key of lines".into()))?;
+                let entry = serde_json::from_slice(&value)
+                    .map_err(|error| StoreError::Damaged(format!("a value of lines: {error}")))?;
+                Ok(Some((run, entry)))
+            };
+            line().transpose()
         }))
     }
 

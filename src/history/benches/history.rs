@@ -1,41 +1,77 @@
-//! What the tools for the past cost on a journal of 100 MB: whole processes, one line a figure.
+//! What the tools for the past cost: whole processes, one line a figure.
+//!
+//! Without words: everything but the last. `-- state`, `dump`, `archive`, `ten-million` choose.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use history::archive::{Answer, Question, ask};
+use history::archive::{Answer, Archived, Question, Run, Store, ask, entries};
+use history::names::Names;
 use journal::{FileStorage, Identity, Log, Options};
+use machine::change::Change;
 use machine::effect::{Caller, Effect};
 use machine::input::{Call, Input, RollCall};
 use machine::job::{Cause, ProcessKind};
 use machine::state::State;
-use record::{Origin, Stamp};
+use record::{Origin, Stamp, Turn};
 
 const JOURNAL_BYTES: u64 = 100_000_000;
 const JOBS: usize = 50;
+const IDENTITY: Identity = Identity { boot_id: [7; 16], pid_namespace: 1 };
+
+/// Changes a second that the archive is to keep up with, and for how long.
+const RATE: u64 = 20_000;
+const SECONDS: u64 = 20;
+
+const MANY: u64 = 10_000_000;
 
 fn main() {
-    let place = PathBuf::from("/dev/shm").join(format!("stayup-history-bench-{}", std::process::id()));
-    fs::create_dir_all(&place).unwrap();
-    let journal = place.join("journal");
-    let (frames, changes, bytes) = generate(&journal);
-    println!("journal: {frames} frames, {changes} changes, {:.1} MB, {JOBS} jobs", bytes as f64 / 1e6);
-    for (title, at) in [("the beginning", 100), ("the middle", frames / 2), ("the end", frames)] {
-        let took = best_of(5, || run(&journal, &["state", "--at", &at.to_string()]));
-        println!("state --at {title}: {:.0} ms", took.as_secs_f64() * 1e3);
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let is_wanted = |name: &str| words.iter().any(|word| word == name) || (words.is_empty() && name != "ten-million");
+    let place = Place::new();
+    if is_wanted("state") || is_wanted("dump") {
+        let journal = place.0.join("journal");
+        let (frames, bytes) = large(&journal);
+        if is_wanted("state") {
+            for (title, at) in [("the beginning", 100), ("the middle", frames / 2), ("the end", frames)] {
+                let took = best_of(5, || run(&journal, &["state", "--at", &at.to_string()]));
+                println!("state --at {title}: {:.0} ms", took.as_secs_f64() * 1e3);
+            }
+        }
+        if is_wanted("dump") {
+            let took = best_of(5, || run(&journal, &["dump", "--json"])).as_secs_f64();
+            println!("dump --json: {:.0} MB/s of journal ({:.0} ms)", bytes as f64 / 1e6 / took, took * 1e3);
+        }
+        fs::remove_dir_all(&journal).unwrap();
     }
-    let took = best_of(5, || run(&journal, &["dump", "--json"]));
-    println!(
-        "dump --json: {:.0} MB/s of journal ({:.0} ms)",
-        bytes as f64 / 1e6 / took.as_secs_f64(),
-        took.as_secs_f64() * 1e3
-    );
-    archive(&journal, &place.join("archive"), frames, changes);
-    fs::remove_dir_all(&place).unwrap();
+    if is_wanted("archive") {
+        follow(&place.0);
+    }
+    if is_wanted("ten-million") {
+        ten_million(&place.0);
+    }
+}
+
+/// A directory in memory that goes with the bench.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Self {
+        let path = PathBuf::from("/dev/shm").join(format!("stayup-history-bench-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }
 
 fn best_of(times: usize, mut measure: impl FnMut()) -> Duration {
@@ -53,30 +89,132 @@ fn run(journal: &Path, arguments: &[&str]) {
     assert!(status.success());
 }
 
-fn archive(journal: &Path, archive: &Path, frames: u64, changes: u64) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_init-history"))
+/// A journal of 100 MB without checkpoints: how many frames and bytes.
+fn large(directory: &Path) -> (u64, u64) {
+    let options = Options { checkpoint_bytes: u64::MAX, ..Options::new(IDENTITY) };
+    let mut log = Log::open(FileStorage::at(directory).unwrap(), options).unwrap().0;
+    let (mut frames, mut changes, mut bytes) = (0, 0, 0);
+    let mut life = Life::new();
+    while bytes < JOURNAL_BYTES {
+        for turn in life.step() {
+            let payload = encode(&turn);
+            frames = log.append(&payload).unwrap();
+            changes += turn.changes.len();
+            bytes += journal::frame_bytes(payload.len()) as u64;
+        }
+    }
+    println!("journal: {frames} frames, {changes} changes, {:.1} MB, {JOBS} jobs", bytes as f64 / 1e6);
+    (frames, bytes)
+}
+
+/// The archive follows an init that makes so many changes a second, with a journal as inits keep it.
+fn follow(place: &Path) {
+    let (journal, archive) = (place.join("live"), place.join("archive"));
+    let mut log = Log::open(FileStorage::at(&journal).unwrap(), Options::new(IDENTITY)).unwrap().0;
+    let mut life = Life::new();
+    let mut archivist = start(&journal, &archive);
+    let begin = Instant::now();
+    let (mut changes, mut last) = (0, 0);
+    while changes < RATE * SECONDS {
+        for turn in life.step() {
+            last = log.append(&encode(&turn)).unwrap();
+            changes += turn.changes.len() as u64;
+            if log.wants_checkpoint() {
+                log.checkpoint(&record::encode_state(&life.state).unwrap()).unwrap();
+            }
+        }
+        let due = Duration::from_micros(changes * 1_000_000 / RATE);
+        thread::sleep(due.saturating_sub(begin.elapsed()));
+    }
+    let (wrote, began_waiting) = (begin.elapsed(), Instant::now());
+    until_through(&archive, last);
+    let gaps = Question { lines: None, ..Question::default() };
+    let gaps = ask(&archive.join("socket"), &gaps).unwrap();
+    let gaps =
+        gaps.iter().filter(|answer| matches!(answer, Answer::Entry(entry) if entry.kind.name() == "gap")).count();
+    println!(
+        "archive: followed {:.0} changes/s for {:.0} s, {:.0} ms behind at the end, {gaps} gaps; peak memory {}, {} of processor time",
+        changes as f64 / wrote.as_secs_f64(),
+        wrote.as_secs_f64(),
+        began_waiting.elapsed().as_secs_f64() * 1e3,
+        peak(&archivist),
+        processor_time(&archivist),
+    );
+    archivist.kill().unwrap();
+    archivist.wait().unwrap();
+}
+
+/// An archive of ten million changes, asked for one job.
+fn ten_million(place: &Path) {
+    let archive = place.join("many");
+    fs::create_dir_all(&archive).unwrap();
+    let (store, _) = Store::open(&archive.join("database")).unwrap();
+    let run = Run::new(&IDENTITY, 1, 1);
+    let (mut changes, mut sequence) = (0, 0);
+    let (mut life, mut names) = (Life::new(), Names::default());
+    let begin = Instant::now();
+    while changes < MANY {
+        let mut piece = Vec::new();
+        while piece.len() < 2048 {
+            for turn in life.step() {
+                sequence += 1;
+                changes += turn.changes.len() as u64;
+                names.learn(&turn);
+                piece.push(Archived {
+                    sequence,
+                    payload: encode(&turn),
+                    time_us: turn.stamp.unwrap().wall_us,
+                    entries: entries(sequence, &turn, &names),
+                });
+            }
+        }
+        store.put(run, &piece).unwrap();
+    }
+    let took = begin.elapsed().as_secs_f64();
+    drop(store);
+    println!("archived {changes} changes, {:.0} changes/s; {}", changes as f64 / took, on_disk(&archive));
+    let mut archivist = start(&place.join("no-journal"), &archive);
+    until_through(&archive, sequence);
+    let job = || Question { job: Some("job-7".into()), lines: Some(1000), ..Question::default() };
+    let socket = archive.join("socket");
+    let questions = [
+        ("history JOB", job()),
+        ("history JOB --failed", Question { failed: true, ..job() }),
+        ("history JOB --lines 10", Question { lines: Some(10), ..job() }),
+        ("history", Question { job: None, ..job() }),
+    ];
+    for (title, question) in questions {
+        let took = best_of(10, || assert!(ask(&socket, &question).unwrap().len() >= 10));
+        println!("{title} over {changes} changes: {:.1} ms, by the socket", took.as_secs_f64() * 1e3);
+    }
+    let took = best_of(10, || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_init-history"));
+        command.args(["history", "job-7", "--journal"]).arg(place.join("no-journal")).arg("--archive").arg(&archive);
+        assert!(command.stdout(Stdio::null()).status().unwrap().success());
+    });
+    println!("initctl history JOB over {changes} changes: {:.1} ms, whole process", took.as_secs_f64() * 1e3);
+    println!("peak memory of the archive then: {}", peak(&archivist));
+    archivist.kill().unwrap();
+    archivist.wait().unwrap();
+}
+
+fn start(journal: &Path, archive: &Path) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_init-history"))
         .arg("--journal")
         .arg(journal)
         .arg("--archive")
         .arg(archive)
         .args(["--max-age", "100000 days", "--max-size", "1000000"])
         .spawn()
-        .unwrap();
-    let begin = Instant::now();
-    let socket = archive.join("socket");
+        .unwrap()
+}
+
+fn until_through(archive: &Path, sequence: u64) {
     let boots = Question { boots: true, ..Question::default() };
-    let is_through = |answer: &Answer| matches!(answer, Answer::Boot(_, _, boot) if boot.through >= frames);
-    while !ask(&socket, &boots).unwrap_or_default().iter().any(is_through) {
-        std::thread::sleep(Duration::from_millis(20));
+    let is_through = |answer: &Answer| matches!(answer, Answer::Boot(_, _, boot) if boot.through >= sequence);
+    while !ask(&archive.join("socket"), &boots).unwrap_or_default().iter().any(is_through) {
+        thread::sleep(Duration::from_millis(10));
     }
-    let took = begin.elapsed();
-    let rate = changes as f64 / took.as_secs_f64();
-    println!("archive: {rate:.0} changes/s, peak memory {}", peak(&child));
-    let question = Question { job: Some("job-7".into()), lines: Some(1000), ..Question::default() };
-    let asked = best_of(5, || drop(ask(&socket, &question).unwrap()));
-    println!("history JOB over {changes} changes: {:.1} ms, by the socket", asked.as_secs_f64() * 1e3);
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 fn peak(child: &Child) -> String {
@@ -84,27 +222,70 @@ fn peak(child: &Child) -> String {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("?").trim().to_owned()
 }
 
-/// An init whose jobs keep ending and being respawned: numbers of frames, changes and bytes.
-fn generate(directory: &Path) -> (u64, u64, u64) {
-    let options =
-        Options { checkpoint_bytes: u64::MAX, ..Options::new(Identity { boot_id: [7; 16], pid_namespace: 1 }) };
-    let mut log = Log::open(FileStorage::at(directory).unwrap(), options).unwrap().0;
-    let mut state = State::default();
-    let (mut frames, mut changes, mut bytes, mut now_us) = (0, 0, 0, 0);
-    let mut buffer = Vec::new();
-    let mut take = |state: &mut State, input: Input| {
+/// User and system time, proc_pid_stat(5).
+fn processor_time(child: &Child) -> String {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let fields: Vec<i64> =
+        stat.rsplit_once(')').unwrap().1.split_whitespace().filter_map(|field| field.parse().ok()).collect();
+    // The state, which is a letter, is left out; fields 14 and 15, in hundredths of a second.
+    format!("{:.1} s", (fields[10] + fields[11]) as f64 / 100.0)
+}
+
+fn on_disk(directory: &Path) -> String {
+    let output = Command::new("du").arg("-sh").arg(directory).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().split_whitespace().next().unwrap_or("?").to_owned()
+}
+
+fn encode(turn: &Turn) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    record::encode_turn(turn.stamp.unwrap(), &turn.origin, &turn.changes, &mut bytes).unwrap();
+    bytes
+}
+
+/// An init whose jobs keep ending and being respawned.
+struct Life {
+    state: State,
+    now_us: u64,
+    next: usize,
+    first: Vec<Turn>,
+}
+
+impl Life {
+    fn new() -> Self {
+        let mut life = Self { state: State::default(), now_us: 0, next: 0, first: Vec::new() };
+        let mut first = life.take(Input::Settings(Box::default()));
+        first.extend(life.take(Input::RollCall(RollCall::default())));
+        for (number, serial) in (0..JOBS).zip(1..) {
+            let name = format!("job-{number}");
+            let text = b"respawn\nrespawn limit unlimited\nenv PATH=/usr/bin:/bin\nexec sleep 1000\n";
+            first.extend(life.take(Input::Define(Box::new(machine::parse::parse_class(&name, text).unwrap()))));
+            let call = Call::Start { class: name, environment: vec![], wait: false };
+            first.extend(life.take(Input::Call(Caller { connection: 1, serial, sender: None }, call)));
+        }
+        life.first = first;
+        life
+    }
+
+    /// The next turns: a process ends, and the job comes back.
+    fn step(&mut self) -> Vec<Turn> {
+        if !self.first.is_empty() {
+            return std::mem::take(&mut self.first);
+        }
+        let name = format!("job-{}", self.next % JOBS);
+        self.next += 1;
+        let ticket = self.state.find(&name, "").unwrap().process(ProcessKind::Main).unwrap().ticket;
+        self.take(Input::Exited { ticket, cause: Cause::Status(1) })
+    }
+
+    fn take(&mut self, input: Input) -> Vec<Turn> {
+        let mut turns = Vec::new();
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
-            now_us += 37;
+            self.now_us += 37;
             let origin = Origin::of(&input, |_| None);
-            let outcome = machine::turn(state, now_us / 1000, input);
+            let outcome = machine::turn(&mut self.state, self.now_us / 1000, input);
             if !outcome.changes.is_empty() {
-                buffer.clear();
-                let stamp = Stamp { boot_us: now_us, wall_us: 1_800_000_000_000_000 + now_us };
-                record::encode_turn(stamp, &origin, &outcome.changes, &mut buffer).unwrap();
-                frames = log.append(&buffer).unwrap();
-                changes += outcome.changes.len() as u64;
-                bytes += journal::frame_bytes(buffer.len()) as u64;
+                turns.push(self.turn(origin, outcome.changes));
             }
             for effect in outcome.effects {
                 match effect {
@@ -115,26 +296,15 @@ fn generate(directory: &Path) -> (u64, u64, u64) {
                     _ => {}
                 }
             }
-            if state.next_deadline_ms() == Some(0) && inputs.is_empty() {
+            if self.state.next_deadline_ms() == Some(0) && inputs.is_empty() {
                 inputs.push_back(Input::Tick);
             }
         }
-        bytes
-    };
-    take(&mut state, Input::Settings(Box::default()));
-    take(&mut state, Input::RollCall(RollCall::default()));
-    let names: Vec<String> = (0..JOBS).map(|number| format!("job-{number}")).collect();
-    for (name, serial) in names.iter().zip(1..) {
-        let text = b"respawn\nrespawn limit unlimited\nenv PATH=/usr/bin:/bin\nexec sleep 1000\n";
-        take(&mut state, Input::Define(Box::new(machine::parse::parse_class(name, text).unwrap())));
-        let call = Call::Start { class: name.clone(), environment: vec![], wait: false };
-        take(&mut state, Input::Call(Caller { connection: 1, serial, sender: None }, call));
+        turns
     }
-    for name in names.iter().cycle() {
-        let ticket = state.find(name, "").unwrap().process(ProcessKind::Main).unwrap().ticket;
-        if take(&mut state, Input::Exited { ticket, cause: Cause::Status(1) }) > JOURNAL_BYTES {
-            break;
-        }
+
+    fn turn(&self, origin: Origin, changes: Vec<Change>) -> Turn {
+        let stamp = Stamp { boot_us: self.now_us, wall_us: 1_800_000_000_000_000 + self.now_us };
+        Turn { stamp: Some(stamp), origin, changes }
     }
-    (frames, changes, bytes)
 }

@@ -12,13 +12,24 @@ use machine::job::Cause;
 
 use crate::rig::{BEGIN_US, Init, Place};
 
-fn start(place: &Place) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_init-history"))
+/// An archive that ends with the test, however that ends.
+struct Archive(Child);
+
+impl Drop for Archive {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(place: &Place) -> Archive {
+    let child = Command::new(env!("CARGO_BIN_EXE_init-history"))
         .args(["--journal", &place.path("journal"), "--archive", &place.path("archive"), "--max-age", "100000 days"])
         .env_remove("UPSTART_SESSION")
         .stderr(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Archive(child)
 }
 
 /// The run of the journals of these tests, whose keeper counts as process 1.
@@ -37,9 +48,8 @@ fn until_archived(place: &Place, sequence: u64) {
     });
 }
 
-fn kill(mut child: Child) {
-    child.kill().unwrap();
-    child.wait().unwrap();
+fn kill(archive: Archive) {
+    drop(archive);
 }
 
 fn history(place: &Place, question: &Question) -> Vec<history::archive::Entry> {
@@ -77,7 +87,7 @@ fn killed_at_any_moment_it_loses_nothing_and_has_nothing_twice() {
     let storage = journal::FileStorage::read_only(place.0.join("journal")).unwrap();
     let frames = journal::look(&storage, journal::Reach::All).unwrap().frames;
     assert!(frames.len() > 2000);
-    let expected: Vec<_> = frames.into_iter().map(|frame| (frame.sequence, frame.payload)).collect();
+    let expected: Vec<_> = frames.into_iter().map(|frame| (frame.sequence, frame.payload.to_vec())).collect();
     assert!(archived == expected, "{} archived, {} in the journal", archived.len(), expected.len());
 }
 
@@ -168,4 +178,43 @@ fn what_is_too_old_or_too_much_goes() {
     while store.prune(&Limits { age_us: 0, bytes: forever }, now_us() * 2).unwrap() {}
     assert_eq!((count(&store), store.lines(None).count(), store.boot(run()).unwrap().bytes), (0, 0, 0));
     assert!(matches!(Store::open(&place.0.join("archive/database")), Err(history::archive::StoreError::Busy(_))));
+}
+
+#[test]
+fn journal_and_archive_tell_everything_once() {
+    let place = Place::new("together");
+    let mut init = Init::new(&place.0.join("journal"));
+    init.define("web", "respawn\nrespawn limit unlimited\nexec sleep 1000\n");
+    init.call(Call::Start { class: "web".into(), environment: vec![], wait: false });
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_init-history"));
+        command.args(arguments).args(["--archive", &place.path("archive"), "--journal", &place.path("journal")]);
+        let output = command.env_remove("UPSTART_SESSION").output().unwrap();
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let history = || command(&["history", "web"]);
+    let (alone, remark) = history();
+    assert!(alone.contains("running") && remark.contains("this is what the journal still has"), "{alone}{remark}");
+    assert!(command(&["boots"]).0.starts_with("   0  07070707"));
+    assert!(command(&["history", "--boot", "-1"]).1.contains("there is no boot -1"));
+    let archive = start(&place);
+    until_archived(&place, init.sequence);
+    assert_eq!(history(), (alone.clone(), String::new()));
+    // The archive may have what the journal has forgotten, and the journal has what the archive has not seen.
+    for _ in 0..4 {
+        init.exit("web", Cause::Status(1));
+        init.log.checkpoint(&record::encode_state(&init.state).unwrap()).unwrap();
+        until_archived(&place, init.sequence);
+    }
+    init.exit("web", Cause::Status(7));
+    let (both, _) = history();
+    assert!(both.starts_with(&alone) && both.matches("exited with status 1").count() == 4, "{both}");
+    assert_eq!(both.matches("exited with status 7").count(), 1, "{both}");
+    until_archived(&place, init.sequence);
+    assert_eq!(history().0, both);
+    assert_eq!(command(&["history", "web", "--boot", "0"]).0, both);
+    assert_eq!(command(&["history", "web", "--lines", "2"]).0.lines().count(), 2);
+    kill(archive);
+    let journal_only = history().0;
+    assert!(!journal_only.is_empty() && both.ends_with(&journal_only), "{journal_only}");
 }

@@ -107,6 +107,11 @@ fn damage_is_found_and_only_in_the_copy() {
     assert!(torn.status == 1 && torn.out.contains("torn-tail"), "{torn:?}");
     let state = initjournal(&["state", "-j", &place.path("cut")]).out;
     assert_eq!(state, lists[1].1);
+    // What is not there any more is not passed over in silence.
+    let late = initjournal(&["state", "-j", &place.path("cut"), "--at", "9999"]);
+    assert!(late.status == 0 && late.err.contains(&format!("the journal ends at frame {middle}")), "{late:?}");
+    let early = initjournal(&["dump", "-j", &place.path("flipped"), "--until", &at]);
+    assert!(early.err.is_empty() || early.err.contains("the journal is damaged"), "{early:?}");
     assert_eq!(initjournal(&["verify", "-j", &journal]).status, 0);
     assert_eq!(initjournal(&["cut", "-j", &journal, "--after", "99999", &place.path("no")]).status, 2);
     assert!(!place.0.join("no").exists());

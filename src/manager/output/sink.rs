@@ -12,7 +12,9 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::sendfile::sendfile;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::times::Times;
 use super::{Request, splice_some, spool_name};
+use crate::origin;
 
 /// How many log files are kept open between writes.
 const OPEN_MAX: usize = 256;
@@ -34,12 +36,14 @@ pub(super) struct Sink {
     makes_directory: bool,
     open: HashMap<String, File>,
     spools: HashMap<String, Spool>,
+    times: Times,
     requests: UnboundedSender<Request>,
 }
 
 impl Sink {
     pub(super) fn new(directory: PathBuf, makes_directory: bool, requests: UnboundedSender<Request>) -> Self {
-        Self { directory, makes_directory, open: HashMap::new(), spools: HashMap::new(), requests }
+        let times = Times::of(&directory);
+        Self { directory, makes_directory, open: HashMap::new(), spools: HashMap::new(), times, requests }
     }
 
     /// Takes up a spool that the manager before has left.
@@ -57,10 +61,10 @@ impl Sink {
         spool.is_some_and(|metadata| metadata.len() >= SPOOL_MAX_BYTES)
     }
 
-    /// Moves some of what is in the pipe into a file; whether there may be more.
-    pub(super) fn take(&mut self, file: &str, pipe: BorrowedFd<'_>) -> io::Result<bool> {
+    /// Moves some of what is in the pipe, which the process of a ticket has printed, into a file; whether there may be more.
+    pub(super) fn take(&mut self, file: &str, ticket: u64, pipe: BorrowedFd<'_>) -> io::Result<bool> {
         if !self.spools.contains_key(file) {
-            match self.log_file(file).and_then(|log| splice_some(pipe, log.as_fd()).map_err(io::Error::from)) {
+            match self.splice_to_log(file, ticket, pipe) {
                 Ok(moved) => return Ok(moved > 0),
                 Err(error) if is_empty_pipe(&error) => return Ok(false),
                 Err(error) => self.begin_spool(file, &error)?,
@@ -75,8 +79,18 @@ impl Sink {
         }
     }
 
-    /// The log file, at its end; opened anew if it was deleted or moved away.
-    fn log_file(&mut self, name: &str) -> io::Result<&mut File> {
+    fn splice_to_log(&mut self, name: &str, ticket: u64, pipe: BorrowedFd<'_>) -> io::Result<usize> {
+        let (log, end) = self.log_file(name)?;
+        let moved = splice_some(pipe, log.as_fd())?;
+        if moved > 0 {
+            let log = log.metadata()?;
+            self.times.note(name, &log, end, ticket, origin::stamp().wall_us);
+        }
+        Ok(moved)
+    }
+
+    /// The log file, at its end, and where that is; opened anew if it was deleted or moved away.
+    fn log_file(&mut self, name: &str) -> io::Result<(&mut File, u64)> {
         let path = self.directory.join(name);
         let is_current = match (self.open.get(name).map(File::metadata), fs::metadata(&path)) {
             (Some(Ok(open)), Ok(named)) => (open.dev(), open.ino()) == (named.dev(), named.ino()),
@@ -101,8 +115,8 @@ impl Sink {
             self.open.insert(name.into(), file);
         }
         let file = self.open.get_mut(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        file.seek(SeekFrom::End(0))?;
-        Ok(file)
+        let end = file.seek(SeekFrom::End(0))?;
+        Ok((file, end))
     }
 
     fn begin_spool(&mut self, name: &str, why: &io::Error) -> io::Result<()> {
@@ -136,13 +150,16 @@ impl Sink {
 
     /// Copies a spool to its log file.
     fn write_spool(&mut self, name: &str, spool: &mut Spool) -> io::Result<()> {
-        let log = self.log_file(name)?;
+        let (log, end) = self.log_file(name)?;
         let length = spool.file.metadata()?.len();
         while u64::try_from(spool.written).is_ok_and(|written| written < length) {
             if sendfile(&*log, &spool.file, Some(&mut spool.written), 1 << 20)? == 0 {
                 break;
             }
         }
+        let log = log.metadata()?;
+        // When it was printed is not known any more.
+        self.times.note(name, &log, end, 0, origin::stamp().wall_us);
         Ok(())
     }
 }

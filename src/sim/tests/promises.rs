@@ -1,7 +1,10 @@
 //! Every promise is kept through some thousands of crashes; `stayup-crashlab sim` does the same for as long as one likes.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
+use sim::bundle::Beginning;
 use sim::campaign::{Campaign, run};
 use sim::check;
 use sim::play::{Script, play};
@@ -54,4 +57,23 @@ fn jobs_of_the_user_are_played_as_they_are() {
         crashes += outcome.crashes;
     }
     assert!(crashes > 200, "only {crashes} crashes");
+}
+
+#[test]
+fn a_world_that_begins_with_the_journal_of_another_keeps_every_promise() {
+    let journals = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/journals");
+    for name in
+        ["record-1-one-checkpoint", "record-1-two-checkpoints", "record-2-one-checkpoint", "record-2-two-checkpoints"]
+    {
+        let beginning = Beginning::read(&Path::new(journals).join(name)).expect("a journal");
+        let script = Script { jobs: Some(beginning.jobs()), beginning: Some(beginning), ..Script::default() };
+        let mut digests = BTreeSet::new();
+        for seed in 1..=5 {
+            let outcome = play(seed, &script, check::all()).expect("a world");
+            assert_eq!(outcome.violation, None, "seed {seed} of {name}");
+            assert!(outcome.crashes > 2);
+            digests.insert(outcome.digest);
+        }
+        assert_eq!(digests.len(), 5);
+    }
 }

@@ -1,4 +1,4 @@
-//! `history`, `boots`, `crashes` and `crash-report`: the program of the archive answers them, so that nothing of its database is in here.
+//! `history`, `boot`, `boots`, `crashes` and `crash-report`: the program of the archive answers them, so that nothing of its database is in here.
 
 use std::io;
 use std::os::unix::process::CommandExt as _;

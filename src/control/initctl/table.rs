@@ -27,6 +27,7 @@ pub(super) enum Verb {
     ListSessions,
     Past,
     CrashReport,
+    Exit,
 }
 
 /// A command.
@@ -146,6 +147,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command("unset-env", Verb::UnsetEnv, "VARIABLE...", "remove variables from a job environment table", &["global"]),
     command("reset-env", Verb::ResetEnv, "", "undo all changes of a job environment table", &["global"]),
+    command("exit", Verb::Exit, "[STATUS]", "stop all jobs of a session or container, then have its init exit", &[]),
     command("list-sessions", Verb::ListSessions, "", "list the running session inits", &[]),
     command(
         "history",
@@ -154,6 +156,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "tell what jobs have done, as init-history has kept it",
         &["boot", "since", "until", "lines", "failed", "json", "no-pager"],
     ),
+    command("boot", Verb::Past, "", "tell when each job of this boot began to start and ran", &["json"]),
     command("boots", Verb::Past, "", "list the boots that init-history knows", &["json"]),
     command("metrics", Verb::Past, "", "print figures of the init in OpenMetrics text", &[]),
     command("crashes", Verb::Past, "", "list the crashes that init has come back from and kept", &["json"]),

@@ -22,7 +22,7 @@ use crate::moment::{Clock, Moment, length, span_us};
 use crate::names::JobName;
 use crate::past::{Past, PastError};
 use crate::source::{SYSTEM_ARCHIVE, SYSTEM_JOURNAL, Source, session_journal};
-use crate::{crashes, metrics};
+use crate::{boot, crashes, metrics};
 
 /// How often the journal is looked at while nothing happens.
 const IDLE: Duration = Duration::from_millis(200);
@@ -104,6 +104,12 @@ enum Command {
         /// Leave the values of environment variables in
         #[arg(long)]
         with_values: bool,
+    },
+    /// Tell when each job of this boot began to start and ran (`initctl boot`)
+    Boot {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
     },
     /// Tell which boots the archive knows (`initctl boots`)
     Boots {
@@ -231,6 +237,11 @@ fn past(place: &Place, command: Command) -> Result<(), String> {
             let meta = meta.map_err(|error| error.to_string())?;
             let left_out = if meta.is_redacted { "; the values of environment variables are left out" } else { "" };
             show(&format!("{}: the journal up to frame {}{left_out}\n", file.display(), meta.last_sequence), true)
+        }
+        Command::Boot { json } => {
+            let past = Past::open(&Source::Directory(place.journal().0), Reach::All);
+            let boot = past.and_then(|past| boot::boot(&past)).map_err(|error| error.to_string())?;
+            show(&if json { boot.json() } else { boot.table() }, true)
         }
         Command::Boots { json } => {
             let answers = asked(&Question { boots: true, ..Question::default() })?;

@@ -123,6 +123,8 @@ pub(crate) fn debian(place: &Place) -> Setup {
     place.file("etc/group", "root:x:0:\nnogroup:x:65534:\n");
     place.file("etc/fstab", "/dev/root / ext4 defaults 0 1\n");
     place.link("/run/init", "etc/init");
+    // With this init takes it for mounted, and leaves it as it is.
+    place.directory("sys/kernel");
     // Whatever a stock job might reach by a path of its own is something else here.
     let setup = Setup::new()
         .bind(&place.directory("out"), "/run/test")

@@ -5,7 +5,7 @@
 use zbus::{DeserializeDict, OwnedObjectPath, OwnedVariant, Type, Variant};
 
 use crate::bus::{Bus, Call, CallError};
-use crate::names::{INSTANCE, JOB, MANAGER, MANAGER_PATH, PROPERTIES};
+use crate::names::{INSTANCE, JOB, MANAGER, MANAGER_PATH, PROPERTIES, STAYUP, STAYUP_PATH};
 
 /// What an instance is doing, as its properties say.
 #[derive(Clone, Debug, Default, DeserializeDict, Eq, PartialEq, Type)]
@@ -251,6 +251,18 @@ impl Remote {
     /// `PermissionDenied`, or as for [`Bus::call`].
     pub async fn restart(&mut self) -> Result<(), CallError> {
         match self.manager("Restart", &()).await {
+            Err(CallError::Disconnected) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Asks the init of a session or container to stop all jobs and exit with this status; one that has gone meanwhile has.
+    ///
+    /// # Errors
+    /// `PermissionDenied`, or as for [`Bus::call`].
+    pub async fn exit(&mut self, status: u8) -> Result<(), CallError> {
+        let call = Call { path: STAYUP_PATH, interface: STAYUP, member: "Exit" };
+        match self.bus.call(call, &status).await {
             Err(CallError::Disconnected) => Ok(()),
             other => other,
         }

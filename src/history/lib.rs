@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod at;
+pub mod boot;
 pub mod bundle;
 pub mod crashes;
 pub mod damage;

@@ -297,17 +297,22 @@ fn write(descriptor: RawFd, bytes: &[u8]) -> Result<(), Errno> {
 fn place_descriptors(launch: &mut Launch) -> Result<(), Failure> {
     let console = |errno| (Stage::Console, errno);
     let base = launch.above_all;
-    let null = || open(c"/dev/null", libc::O_RDWR).map_err(console);
+    // A container may have no devices at all: then what is our own is better than no process.
+    let nothing = || match open(c"/dev/null", libc::O_RDWR) {
+        Ok(null) => Ok([null; 3]),
+        Err(Errno::ENOENT) => Ok([0, 1, 2]),
+        Err(errno) => Err(console(errno)),
+    };
     let mut takes_terminal = false;
     let mut standard = match launch.standard {
-        Standard::Null => [null()?; 3],
-        Standard::Output(number) => [null()?, number, number],
+        Standard::Null => nothing()?,
+        Standard::Output(number) => [nothing()?[0], number, number],
         Standard::Device { is_owner } => match open(c"/dev/console", libc::O_RDWR) {
             Ok(device) => {
                 takes_terminal = is_owner;
                 [device; 3]
             }
-            Err(_) => [null()?; 3],
+            Err(_) => nothing()?,
         },
         Standard::Given(numbers) => numbers,
     };

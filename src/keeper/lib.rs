@@ -3,6 +3,7 @@
 //!
 //! Knows processes and descriptors. Must never know what a job, an instance or an event is.
 
+pub mod container;
 pub mod link;
 mod mapping;
 pub mod place;

@@ -95,7 +95,7 @@ pub enum ToKeeper {
 /// How the keeper ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Finish {
-    /// Exit with this status. A keeper that is PID 1 refuses this and says so.
+    /// Exit with this status. A keeper that is PID 1 refuses this and says so, except in a container.
     Exit(u8),
     /// `reboot(2)` with this command (`RB_AUTOBOOT`, `RB_POWER_OFF`, `RB_HALT_SYSTEM`); only as PID 1.
     Reboot(i32),
@@ -168,7 +168,7 @@ pub enum ToManager {
         /// How it ended.
         status: ExitStatus,
     },
-    /// A signal that reached the keeper itself (INT, WINCH, PWR, HUP, TERM, USR1).
+    /// A signal that reached the keeper itself (INT, WINCH, PWR, HUP, TERM, USR1, and what shuts a container down).
     Signal {
         /// Signal number.
         signal: i32,

@@ -12,6 +12,7 @@ use crate::report::say;
 use crate::spawn::Attempt;
 use crate::vault::{self, Vault};
 use crate::watch::{Afterwards, Watch};
+use keeper::container::{is_container, shutdown_signal};
 use keeper::link::{Link, LinkError};
 use keeper::protocol::{Finish, Reason, ToKeeper, ToManager};
 use keeper::table::{State, Table};
@@ -313,7 +314,7 @@ impl Keeper {
             let number = info.ssi_signo.cast_signed();
             if number == libc::SIGCHLD {
                 self.children_changed = true;
-            } else if FORWARDED.iter().any(|&signal| signal as i32 == number) {
+            } else if FORWARDED.iter().any(|&signal| signal as i32 == number) || number == shutdown_signal() {
                 self.signal_arrived(number, info.ssi_pid.cast_signed(), info.ssi_uid);
             }
         }
@@ -421,7 +422,7 @@ impl Keeper {
             }
             ToKeeper::Pong { number } => self.watch.answered(number),
             ToKeeper::Reexecute => self.end_manager(Afterwards::Reexecute),
-            ToKeeper::Finish(Finish::Exit(status)) if self.is_system => {
+            ToKeeper::Finish(Finish::Exit(status)) if self.is_system && !is_container() => {
                 say!("process 1 cannot exit (with {status}): ask for a reboot");
             }
             ToKeeper::Finish(Finish::Reboot(_)) if !self.is_system => say!("only process 1 reboots"),

@@ -91,6 +91,8 @@ pub enum InitSignal {
     PowerStatusChanged,
     Reload,
     Terminate,
+    /// The container is to end.
+    End,
 }
 
 /// Method calls that change something.
@@ -110,6 +112,7 @@ pub enum Call {
     ResetEnvironment { job: Option<(String, String)> },
     RestartInit,
     EndSession,
+    Exit(u8),
     SetLogPriority(Priority),
 }
 

@@ -430,6 +430,7 @@ fn dbus_config(scope: &Scope, options: &Options) -> DbusConfig {
     DbusConfig {
         own_uid: nix::unistd::geteuid().as_raw(),
         is_session: scope.is_session,
+        may_exit: scope.is_session || keeper::container::is_container(),
         version: env!("CARGO_PKG_VERSION").into(),
         has_chroot_sessions: options.chroot_sessions && !scope.is_session,
         bus_address,
@@ -527,6 +528,10 @@ impl World for Init {
 
     fn reexecute(&mut self) {
         self.farewell = Some(ToKeeper::Reexecute);
+    }
+
+    fn in_container(&self) -> bool {
+        !self.scope.is_session && keeper::container::is_container()
     }
 
     fn finish(&mut self, status: u8) {

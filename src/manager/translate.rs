@@ -25,9 +25,12 @@ pub fn input(message: ToManager) -> Option<Input> {
     })
 }
 
-/// What a signal to init means; none for SIGUSR1, which concerns the bus alone.
+/// What a signal to init means, as process 1 of a container or not; none for SIGUSR1, which concerns the bus alone.
 #[must_use]
-pub fn signal(number: i32) -> Option<InitSignal> {
+pub fn signal(number: i32, in_container: bool) -> Option<InitSignal> {
+    if in_container && (number == Signal::SIGTERM as i32 || number == keeper::container::shutdown_signal()) {
+        return Some(InitSignal::End);
+    }
     match Signal::try_from(number) {
         Ok(Signal::SIGINT) => Some(InitSignal::ControlAltDelete),
         Ok(Signal::SIGWINCH) => Some(InitSignal::KeyboardRequest),

@@ -105,7 +105,12 @@ pub trait World {
     /// The keeper is to execute itself anew, after this turn.
     fn reexecute(&mut self);
 
-    /// The session is over, with this status, after this turn.
+    /// Whether this is process 1 of a container, which ends when it is told to.
+    fn in_container(&self) -> bool {
+        false
+    }
+
+    /// The session or container is over, with this status, after this turn.
     fn finish(&mut self, status: u8);
 
     /// The job directories are to be looked at again.
@@ -217,7 +222,7 @@ pub trait Turn: World {
     fn hear(&mut self, message: ToManager) -> io::Result<()> {
         match message {
             ToManager::Ping { number } => self.send(ToKeeper::Pong { number }),
-            ToManager::Signal { signal, .. } => match translate::signal(signal) {
+            ToManager::Signal { signal, .. } => match translate::signal(signal, self.in_container()) {
                 Some(signal) => self.take(Input::Signal(signal)),
                 None => {
                     self.reconnect_bus();

@@ -126,6 +126,7 @@ fn describe(call: &Call) -> (&'static str, String) {
         Call::ResetEnvironment { job } => ("reset-env", of_job(job.as_ref())),
         Call::RestartInit => ("restart-init", String::new()),
         Call::EndSession => ("end-session", String::new()),
+        Call::Exit(status) => ("exit", status.to_string()),
         Call::SetLogPriority(priority) => ("log-priority", priority.name().into()),
     }
 }
@@ -141,5 +142,6 @@ fn signal_name(signal: InitSignal) -> &'static str {
         InitSignal::PowerStatusChanged => "power-status-changed",
         InitSignal::Reload => "reload",
         InitSignal::Terminate => "terminate",
+        InitSignal::End => "end",
     }
 }

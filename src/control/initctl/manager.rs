@@ -2,6 +2,7 @@
 
 use super::{Failure, Invocation};
 use crate::names::{MANAGER, MANAGER_PATH};
+use crate::options::UsageError;
 use crate::remote::Remote;
 
 pub(super) async fn emit(remote: &mut Remote, invocation: &Invocation) -> Result<(), Failure> {
@@ -23,6 +24,15 @@ pub(super) async fn log_priority(
         Some(priority) => Ok(remote.set_manager_property("log_priority", priority).await?),
         None => show_property(remote, "log_priority", output).await,
     }
+}
+
+/// Has a session or container end, with status 0 unless another is given.
+pub(super) async fn exit(remote: &mut Remote, invocation: &Invocation) -> Result<(), Failure> {
+    let status = match invocation.words.first() {
+        None => 0,
+        Some(word) => word.parse().map_err(|_| UsageError::Illegal("status", word.clone()))?,
+    };
+    Ok(remote.exit(status).await?)
 }
 
 async fn show_property(remote: &mut Remote, name: &str, output: &mut String) -> Result<(), Failure> {

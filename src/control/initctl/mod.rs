@@ -218,6 +218,7 @@ async fn run(invocation: &Invocation, output: &mut String) -> Result<(), Failure
         Verb::GetEnv => environ::get(remote, invocation, output).await,
         Verb::SetEnv => environ::set(remote, invocation).await,
         Verb::UnsetEnv => environ::unset(remote, invocation).await,
+        Verb::Exit => manager::exit(remote, invocation).await,
         Verb::ResetEnv => environ::reset(remote, invocation).await,
         // Answered above, without an init.
         Verb::ListSessions | Verb::Past | Verb::Log | Verb::CrashReport => Ok(()),

@@ -1,4 +1,4 @@
-//! `history`, `log`, `boots`, `metrics`, `crashes` and `crash-report`: the program of the archive answers them, so that nothing of
+//! `history`, `log`, `boot`, `boots`, `metrics`, `crashes` and `crash-report`: the program of the archive answers them, so that nothing of
 //! its database is in here.
 
 use std::io;

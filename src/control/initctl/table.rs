@@ -28,6 +28,7 @@ pub(super) enum Verb {
     Past,
     Log,
     CrashReport,
+    Exit,
 }
 
 /// A command.
@@ -148,6 +149,7 @@ pub(super) const COMMANDS: &[Command] = &[
     ),
     command("unset-env", Verb::UnsetEnv, "VARIABLE...", "remove variables from a job environment table", &["global"]),
     command("reset-env", Verb::ResetEnv, "", "undo all changes of a job environment table", &["global"]),
+    command("exit", Verb::Exit, "[STATUS]", "stop all jobs of a session or container, then have its init exit", &[]),
     command("list-sessions", Verb::ListSessions, "", "list the running session inits", &[]),
     command(
         "history",
@@ -163,6 +165,7 @@ pub(super) const COMMANDS: &[Command] = &[
         "show what a job has printed, with what has happened to it between the lines",
         &["since", "until", "lines", "json", "no-pager", "logdir"],
     ),
+    command("boot", Verb::Past, "", "tell when each job of this boot began to start and ran", &["json"]),
     command("boots", Verb::Past, "", "list the boots that are known", &["json"]),
     command("metrics", Verb::Past, "", "print figures of the init in OpenMetrics text", &[]),
     command("crashes", Verb::Past, "", "list the crashes that init has come back from and kept", &["json"]),

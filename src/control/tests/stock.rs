@@ -12,7 +12,7 @@ use machine::parse;
 use crate::support::transcript;
 
 /// What init itself emits (upstart-events(7)), and what other programs do: telinit, and a script that mounts file systems.
-const EVENTS: [&str; 3] = ["startup", "control-alt-delete", "runlevel"];
+const EVENTS: [&str; 4] = ["startup", "control-alt-delete", "runlevel", "session-end"];
 /// What a job emits for itself and for others, without a word to init.
 const OF_JOBS: [&str; 4] = ["starting", "started", "stopping", "stopped"];
 

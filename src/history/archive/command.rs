@@ -22,7 +22,7 @@ use crate::log::{self, Wanted};
 use crate::moment::{Clock, Moment, span_us};
 use crate::past::{Past, PastError};
 use crate::source::{SYSTEM_ARCHIVE, SYSTEM_JOURNAL, Source, session_journal};
-use crate::{crashes, metrics};
+use crate::{boot, crashes, metrics};
 
 /// How often the journal is looked at while nothing happens.
 const IDLE: Duration = Duration::from_millis(200);
@@ -138,6 +138,12 @@ enum Command {
         /// Leave the values of environment variables in
         #[arg(long)]
         with_values: bool,
+    },
+    /// Tell when each job of this boot began to start and ran (`initctl boot`)
+    Boot {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
     },
     /// Tell which boots the archive knows (`initctl boots`)
     Boots {
@@ -272,6 +278,11 @@ fn past(place: &Place, command: Command) -> Result<(), String> {
             let meta = crashes::report(&place.journal().0, number, &file, with_values).map_err(told)?;
             let left_out = if meta.is_redacted { "; the values of environment variables are left out" } else { "" };
             show::page(&format!("{}: the journal up to frame {}{left_out}\n", file.display(), meta.last_sequence), true)
+        }
+        Command::Boot { json } => {
+            let past = Past::open(&Source::Directory(place.journal().0), Reach::All);
+            let boot = past.and_then(|past| boot::boot(&past)).map_err(|error| error.to_string())?;
+            show(&if json { boot.json() } else { boot.table() }, true)
         }
         Command::Boots { json } => {
             let Told { found, remark } = place.ask(|witnesses| witnesses.boots())?;

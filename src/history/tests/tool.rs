@@ -90,6 +90,21 @@ fn why_goes_down_to_who_asked() {
 }
 
 #[test]
+fn the_first_life_of_each_job_is_told_and_a_second_one_changes_nothing() {
+    let place = Place::new("boot");
+    let (journal, _) = life(&place);
+    let source = history::source::Source::Directory(journal.into());
+    let boot = history::boot::boot(&history::past::Past::open(&source, journal::Reach::All).unwrap()).unwrap();
+    let lives = boot.lives.iter().map(|life| {
+        let ran_after = life.running_us.unwrap() > life.began_us && life.stopped_us.unwrap() > life.running_us.unwrap();
+        (life.job.as_str(), ran_after, life.failed)
+    });
+    assert_eq!(lives.collect::<Vec<_>>(), [("db", true, false), ("web", true, true)]);
+    assert_eq!(boot.json().lines().count(), 2);
+    assert!(boot.table().lines().any(|line| line.ends_with("  web  failed")), "{}", boot.table());
+}
+
+#[test]
 fn damage_is_found_and_only_in_the_copy() {
     let place = Place::new("damage");
     let (journal, lists) = life(&place);

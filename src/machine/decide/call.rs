@@ -55,6 +55,10 @@ impl Turn<'_> {
                 }
                 Ok(Some(Answer::Done))
             }
+            Call::Exit(status) => {
+                self.exit_with(status);
+                Ok(Some(Answer::Done))
+            }
             Call::SetLogPriority(priority) => {
                 self.commit(Change::LogPrioritySet(priority));
                 Ok(Some(Answer::Done))

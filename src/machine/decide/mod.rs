@@ -189,6 +189,7 @@ impl Turn<'_> {
             InitSignal::Reload => self.again(Effect::Rescan),
             InitSignal::Terminate if is_session => self.end_session("shutdown"),
             InitSignal::Terminate => self.commit(Change::ReexecRequested),
+            InitSignal::End => self.end_session("shutdown"),
             _ if is_session => {}
             InitSignal::ControlAltDelete => self.queue_event("control-alt-delete", Vec::new()),
             InitSignal::KeyboardRequest => self.queue_event("keyboard-request", Vec::new()),

@@ -1,10 +1,11 @@
-//! The end of a session: everything is asked to stop, and given its time.
+//! The end of a session, or of a container: everything is asked to stop, and given its time.
 
 use alloc::vec::Vec;
 
 use super::Turn;
 use crate::change::Change;
 use crate::effect::{Effect, Priority};
+use crate::environ;
 use crate::job::Goal;
 use crate::state::SESSION_OVER_MS;
 
@@ -14,6 +15,9 @@ const GRACE_MS: u64 = 5_000;
 
 /// SIGKILL (signal(7)).
 const SIGKILL: i32 = 9;
+
+/// The variable of the global table that says what to exit with.
+const EXIT_STATUS: &str = "INIT_EXIT_STATUS";
 
 impl Turn<'_> {
     /// Emits `session-end` and stops all jobs. Tasks that `session-end` starts may still do their work.
@@ -38,12 +42,25 @@ impl Turn<'_> {
         }
     }
 
+    /// Ends the session or container, with this exit status. It is kept in the global table, so that whichever manager sees the
+    /// end knows it.
+    pub(super) fn exit_with(&mut self, status: u8) {
+        let mut table = self.state.environment.clone();
+        environ::put(&mut table, EXIT_STATUS, &alloc::format!("{status}"));
+        self.commit(Change::EnvironmentSet { table });
+        self.end_session("shutdown");
+    }
+
+    fn exit_status(&self) -> u8 {
+        environ::get(&self.state.environment, EXIT_STATUS).and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
     /// Has the session exit when nothing is left of it, or nothing is waited for any longer.
     pub(super) fn end_if_over(&mut self) {
         let state = &self.state;
         let is_empty = state.instances.is_empty() && state.events.is_empty() && state.agenda.is_empty();
         if state.ending == Some(SESSION_OVER_MS) || (state.ending.is_some() && is_empty) {
-            self.again(Effect::Exit(0));
+            self.again(Effect::Exit(self.exit_status()));
         }
     }
 

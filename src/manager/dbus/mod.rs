@@ -55,6 +55,8 @@ pub struct DbusConfig {
     /// Whether this is a session's init. Everybody on its bus may do everything, the bus admits nobody else; a system
     /// bus is asked who each caller is.
     pub is_session: bool,
+    /// Whether this init may exit: that of a session or a container.
+    pub may_exit: bool,
     /// Version of Stayup, for `stayup.Init1`.
     pub version: String,
     /// Whether clients that have another root have a session of their own there.

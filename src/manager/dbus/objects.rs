@@ -87,7 +87,8 @@ impl<'a> Object<'a> {
             Self::Manager { .. } => upstart::handle(request, method),
             Self::Class(record) => job::handle(request, record, method),
             Self::Instance(instance) => instance::handle(request, instance, method),
-            Self::Node(_) | Self::Init => Err(Refusal::unknown_method(format!("There is no method {method}"))),
+            Self::Init => init1::handle(request, method),
+            Self::Node(_) => Err(Refusal::unknown_method(format!("There is no method {method}"))),
         }
     }
 }

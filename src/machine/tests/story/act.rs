@@ -76,7 +76,7 @@ impl Stage {
                 Ok(())
             }
             "start" | "stop" | "restart" | "reload" | "instance" | "emit" | "set-env" | "unset-env" | "reset-env"
-            | "restart-init" | "end-session" | "log-priority" => self.call(text, verb, rest),
+            | "restart-init" | "end-session" | "exit-init" | "log-priority" => self.call(text, verb, rest),
             "again" | "disconnect" => self.call_of_old(verb, &rest.join(" ")),
             "env" | "program" | "status" | "list" => self.ask(verb, rest),
             "startup" | "remove" | "signal" | "tick" | "crash" | "come" | "lose" => self.happen(verb, rest),
@@ -152,7 +152,8 @@ impl Stage {
                 "PWR" => InitSignal::PowerStatusChanged,
                 "HUP" => InitSignal::Reload,
                 "TERM" => InitSignal::Terminate,
-                _ => return Err("init takes INT, WINCH, PWR, HUP, TERM".into()),
+                "END" => InitSignal::End,
+                _ => return Err("init takes INT, WINCH, PWR, HUP, TERM, END".into()),
             })),
             ("tick", [ms]) => world.pass(ms.parse().map_err(|_| "tick MILLISECONDS")?),
             ("crash", []) => world.crash(),
@@ -250,6 +251,7 @@ fn call(verb: &str, rest: &[&str]) -> Result<Call, String> {
         ("reset-env", _) => Call::ResetEnvironment { job },
         ("restart-init", []) => Call::RestartInit,
         ("end-session", []) => Call::EndSession,
+        ("exit-init", [status]) => Call::Exit(status.parse().map_err(|_| "exit-init STATUS")?),
         ("log-priority", [priority]) => {
             Call::SetLogPriority(Priority::of_name(priority).ok_or("no such log priority")?)
         }

@@ -194,6 +194,7 @@ impl World {
         let config = DbusConfig {
             own_uid: nix::unistd::geteuid().as_raw(),
             is_session: setup.is_session,
+            may_exit: setup.is_session,
             version: "stayup 0".into(),
             has_chroot_sessions: false,
             bus_address: setup.bus_address,

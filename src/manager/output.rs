@@ -364,6 +364,10 @@ impl Worker {
         if let Some(stream) = self.streams.remove(&number) {
             let _ = self.epoll.delete(stream.master.as_fd());
             let _ = self.requests.send(Request::Release(stream.name));
+            // A file system cannot be unmounted while a file in it is open for writing.
+            if self.streams.values().all(|other| other.file != stream.file) {
+                self.sink.close(|file| file == stream.file);
+            }
         }
     }
 
@@ -394,6 +398,9 @@ impl Worker {
 
     fn write_spools(&mut self) {
         self.sink.write_spools();
+        // Also those of jobs that have ended meanwhile.
+        let Self { sink, streams, .. } = self;
+        sink.close(|file| streams.values().all(|stream| stream.file != file));
         for number in std::mem::take(&mut self.paused) {
             if let Some(stream) = self.streams.get(&number) {
                 let _ = self.epoll.add(stream.master.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, number));

@@ -14,6 +14,7 @@ mod hang;
 mod kills;
 mod ladder;
 mod limits;
+mod logs;
 mod neighbours;
 mod orphans;
 mod rig;

@@ -119,6 +119,11 @@ impl Sink {
         Ok((file, end))
     }
 
+    /// Closes these log files, if they are open.
+    pub(super) fn close(&mut self, is_done: impl Fn(&str) -> bool) {
+        self.open.retain(|name, _| !is_done(name));
+    }
+
     fn begin_spool(&mut self, name: &str, why: &io::Error) -> io::Result<()> {
         let spool = File::from(memfd_create(c"spool", MFdFlags::MFD_CLOEXEC)?);
         let _ = self.requests.send(Request::Hold(spool_name(name), spool.try_clone()?.into()));

@@ -236,6 +236,7 @@ impl Server {
             is_session: true,
             version: "0".into(),
             has_chroot_sessions: false,
+            may_exit: false,
             bus_address: None,
         };
         let mut dbus = Dbus::new(config, 1).expect("descriptors to spare");

@@ -281,8 +281,8 @@ fn past(place: &Place, command: Command) -> Result<(), String> {
         }
         Command::Boot { json } => {
             let past = Past::open(&Source::Directory(place.journal().0), Reach::All);
-            let boot = past.and_then(|past| boot::boot(&past)).map_err(|error| error.to_string())?;
-            show(&if json { boot.json() } else { boot.table() }, true)
+            let boot = past.and_then(|past| boot::boot(&past)).map_err(told)?;
+            show::page(&if json { boot.json() } else { boot.table() }, true)
         }
         Command::Boots { json } => {
             let Told { found, remark } = place.ask(|witnesses| witnesses.boots())?;

@@ -531,7 +531,8 @@ mod tests {
         assert_eq!(entries(&again), entries(&table));
         let conditions: Vec<_> =
             again.tickets().filter_map(|(_, slot)| slot.entry()).map(|one| one.condition).collect();
-        assert_eq!(conditions[1], Condition::Running { forks_left: 1, has_stopped: false });
+        assert_eq!(conditions[0], Condition::Starting);
+        assert_eq!(conditions[2], Condition::Running { forks_left: 1, has_stopped: false });
         assert_eq!(again.processes().map(|(_, slot)| slot.pid()).collect::<Vec<_>>(), [101, 102, 203]);
         assert_eq!(again.held().collect::<Vec<_>>(), [("journal", 51)]);
         assert_eq!(again.view().surviving_descriptors().filter(|&number| number < 100).filter(|&n| n == 90).count(), 1);

@@ -1,6 +1,6 @@
 //! `initctl log`: what a job has printed, with what has happened to it between the lines.
 //!
-//! The manager notes beside each log file from which byte on it came when, and from which process (`output/times.rs` there). A
+//! The manager notes for each log file from which byte on it came when, and from which process (`output/times.rs` there). A
 //! line has the time of the note before it, which is never more than 10 ms early. What a process has printed stands before its
 //! end, although both may be heard in the other order; all else is in the order of time.
 
@@ -11,9 +11,6 @@ use std::path::{Path, PathBuf};
 
 use crate::archive::{Entry, Kind};
 use crate::past::PastError;
-
-/// The directory of the notes, in that of the logs.
-const TIMES: &str = ".times";
 
 /// No more of a log is looked at than its last so many bytes.
 const REACH_BYTES: u64 = 64 << 20;
@@ -59,11 +56,17 @@ pub fn file_name(job: &str, instance: Option<&str>) -> String {
     format!("{job}{instance}.log").replace('/', "_")
 }
 
-/// Reads a log.
+/// Reads a log of a directory. `notes` is the directory of the notes on them, see [`record::log_notes`].
 ///
 /// # Errors
 /// When it is not there, or cannot be read; where there are logs of instances instead, they are named.
-pub fn read(directory: &Path, job: &str, instance: Option<&str>, wanted: Wanted) -> Result<Vec<Line>, PastError> {
+pub fn read(
+    directory: &Path,
+    notes: &Path,
+    job: &str,
+    instance: Option<&str>,
+    wanted: Wanted,
+) -> Result<Vec<Line>, PastError> {
     let name = file_name(job, instance);
     let path = directory.join(&name);
     let mut file = File::open(&path).map_err(|error| match (error.kind(), instance) {
@@ -72,7 +75,7 @@ pub fn read(directory: &Path, job: &str, instance: Option<&str>, wanted: Wanted)
     })?;
     let failed = |error| PastError::Io(path.clone(), error);
     let metadata = file.metadata().map_err(failed)?;
-    let notes = notes(&directory.join(TIMES).join(&name), (metadata.dev(), metadata.ino()));
+    let notes = read_notes(&notes.join(&name), (metadata.dev(), metadata.ino()));
     let first = wanted.since_us.map_or(0, |since| {
         // The note before it may still have a line that is not over.
         let after = notes.iter().take_while(|note| note.time_us < since).count();
@@ -112,7 +115,7 @@ struct Note {
 }
 
 /// The notes of a log, in order; none if there are none, or they are of another file.
-fn notes(path: &Path, log: (u64, u64)) -> Vec<Note> {
+fn read_notes(path: &Path, log: (u64, u64)) -> Vec<Note> {
     let text = fs::read_to_string(path).unwrap_or_default();
     // A line that is not over yet is no line.
     let Some((whole, _)) = text.rsplit_once('\n') else { return Vec::new() };
@@ -229,16 +232,16 @@ mod tests {
     fn each_line_has_the_time_of_the_note_before_it() {
         let place = std::env::temp_dir().join(format!("stayup-log-{}", std::process::id()));
         let _ = fs::remove_dir_all(&place);
-        fs::create_dir_all(place.join(TIMES)).unwrap();
+        fs::create_dir_all(place.join("notes")).unwrap();
         fs::write(place.join("web.log"), "old\r\none\ntwo\nthree\nunfinished").unwrap();
         fs::write(place.join("many-a.log"), "").unwrap();
         let log = fs::metadata(place.join("web.log")).unwrap();
         let head = format!("log {} {}\n", log.dev(), log.ino());
         // Two of before a truncation, one that is torn.
-        fs::write(place.join(".times/web.log"), format!("{head}5 90 2\n900 91 2\n5 100 2\n13 200 3\n19 3")).unwrap();
+        fs::write(place.join("notes/web.log"), format!("{head}5 90 2\n900 91 2\n5 100 2\n13 200 3\n19 3")).unwrap();
         let all = Wanted { lines: 100, ..Wanted::default() };
         let times = |wanted| -> Vec<_> {
-            let lines = read(&place, "web", None, wanted).unwrap();
+            let lines = read(&place, &place.join("notes"), "web", None, wanted).unwrap();
             lines.into_iter().map(|line| (line.time_us, line.ticket, line.text)).collect()
         };
         let expected: Vec<(Option<u64>, u64, String)> = vec![
@@ -253,9 +256,9 @@ mod tests {
         assert_eq!(times(Wanted { since_us: Some(101), ..all }), expected[3..]);
         assert_eq!(times(Wanted { until_us: Some(150), ..all }), expected[1..3]);
         // Notes of another file say nothing.
-        fs::write(place.join(".times/web.log"), "log 1 2\n0 90 2\n").unwrap();
+        fs::write(place.join("notes/web.log"), "log 1 2\n0 90 2\n").unwrap();
         assert!(times(all).iter().all(|(time, ..)| time.is_none()));
-        let absent = read(&place, "many", None, all).unwrap_err().to_string();
+        let absent = read(&place, &place.join("notes"), "many", None, all).unwrap_err().to_string();
         assert!(absent.contains("many/a"), "{absent}");
         fs::remove_dir_all(&place).unwrap();
     }

@@ -120,7 +120,7 @@ impl Init {
         let has_image = held.iter().any(|(name, _)| name == MANAGER_IMAGE);
         let state = &memory.state;
         let file_of = |ticket| state.process(ticket).map(|(_, found, _)| output::file_name(&found.class, &found.name));
-        let output = Output::start(scope.log_dir.clone(), scope.is_session, &mut held, &file_of)?;
+        let output = Output::start(scope.output(), &mut held, &file_of)?;
         let roots = roots_of(state, &entries);
         let conf = Conf::start(scope.conf_dirs.clone(), roots.clone())?;
         let mut dbus = Dbus::new(dbus_config(&scope, &options), state.last_connection() + 1)?;

@@ -32,6 +32,17 @@ pub mod times;
 
 use sink::Sink;
 
+/// Where output goes.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The directory of the logs.
+    pub logs: PathBuf,
+    /// Whether it is made if it is missing.
+    pub makes_logs: bool,
+    /// The directory of the notes on them, see [`record::log_notes`].
+    pub notes: PathBuf,
+}
+
 /// How much one splice moves at the most, in bytes: what a pipe holds by default.
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -134,16 +145,11 @@ impl Output {
     ///
     /// # Errors
     /// When there are no more descriptors or threads.
-    pub fn start(
-        directory: PathBuf,
-        makes_directory: bool,
-        held: &mut Vec<(String, OwnedFd)>,
-        file_of: FileOf<'_>,
-    ) -> io::Result<Self> {
+    pub fn start(places: Places, held: &mut Vec<(String, OwnedFd)>, file_of: FileOf<'_>) -> io::Result<Self> {
         let (commands, commanded) = channel();
         let (ask, requests) = unbounded_channel();
         let wake = std::sync::Arc::new(EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?);
-        let sink = Sink::new(directory, makes_directory, ask.clone());
+        let sink = Sink::new(places, ask.clone());
         let mut worker = Worker::new(sink, held, commanded, ask, wake.clone())?;
         let (ours, others): (Vec<_>, Vec<_>) =
             held.drain(..).partition(|(name, _)| name.starts_with(STREAM) || name.starts_with(SPOOL));
@@ -243,6 +249,7 @@ impl Worker {
 
     /// Takes up what the manager before left: spools first, then what is in the pipe, then the terminals.
     fn resume(&mut self, spools: Vec<(String, OwnedFd)>, streams: Vec<(String, String, OwnedFd)>) {
+        self.sink.sweep();
         for (name, descriptor) in spools {
             self.sink.resume_spool(name.strip_prefix(SPOOL).unwrap_or(&name), File::from(descriptor));
         }

@@ -9,6 +9,7 @@ use nix::unistd::{Uid, getppid};
 
 use crate::early;
 use crate::options::Options;
+use crate::output::Places;
 
 /// Address of the system init's private socket, as in D-Bus addresses (`unix:abstract=…`).
 pub const SYSTEM_SOCKET: &str = "/com/ubuntu/upstart";
@@ -93,6 +94,17 @@ impl Scope {
     #[must_use]
     pub fn state_dir(&self) -> Option<&Path> {
         self.journal_home.parent()
+    }
+
+    /// Where the output of jobs goes.
+    #[must_use]
+    pub fn output(&self) -> Places {
+        Places {
+            logs: self.log_dir.clone(),
+            // The system's is made by its packages, and its disk may not be mounted yet.
+            makes_logs: self.is_session,
+            notes: record::log_notes(self.is_session, &self.log_dir),
+        }
     }
 
     /// What the machine is told.

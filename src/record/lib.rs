@@ -9,6 +9,7 @@
 
 mod codec;
 mod meta;
+mod notes;
 mod origin;
 mod times;
 mod view;
@@ -18,6 +19,7 @@ pub use codec::{
     view_turn,
 };
 pub use meta::{Crash, Meta};
+pub use notes::log_notes;
 pub use origin::{Origin, Who};
 pub use times::{BOUNDS_US, TURN_TIMES, TurnTimes};
 pub use view::{AnnouncementView, CallerView, ChangeView, OriginView, TurnView, WhoView};

@@ -303,7 +303,10 @@ fn past(place: &Place, command: Command) -> Result<(), String> {
             let job = job.unwrap_or_default();
             let directory = logdir.unwrap_or_else(|| log::directory(place.is_session()));
             let wanted = Wanted { lines: view.lines, since_us: span.since, until_us: span.until };
-            let lines = log::read(&directory, &job, instance.as_deref(), wanted).map_err(told)?;
+            // The init has made its own absolute, too.
+            let directory = std::path::absolute(&directory).unwrap_or(directory);
+            let notes = record::log_notes(place.is_session(), &directory);
+            let lines = log::read(&directory, &notes, &job, instance.as_deref(), wanted).map_err(told)?;
             let question = Question {
                 job: Some(job),
                 instance: Some(instance.unwrap_or_default()),

@@ -12,6 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::sendfile::sendfile;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::Places;
 use super::times::Times;
 use super::{Request, splice_some, spool_name};
 use crate::origin;
@@ -41,9 +42,15 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(directory: PathBuf, makes_directory: bool, requests: UnboundedSender<Request>) -> Self {
-        let times = Times::of(&directory);
+    pub(super) fn new(places: Places, requests: UnboundedSender<Request>) -> Self {
+        let times = Times::in_directory(places.notes);
+        let (directory, makes_directory) = (places.logs, places.makes_logs);
         Self { directory, makes_directory, open: HashMap::new(), spools: HashMap::new(), times, requests }
+    }
+
+    /// Deletes what nobody needs any more.
+    pub(super) fn sweep(&self) {
+        self.times.sweep(&self.directory);
     }
 
     /// Takes up a spool that the manager before has left.

@@ -1,4 +1,5 @@
-//! When output was printed: beside each log file, in a directory of their own, lines that say from which byte on it came when.
+//! When output was printed: for each log file notes, lines that say from which byte on it came when, in a directory outside of
+//! that of the logs ([`record::log_notes`]).
 //!
 //! The first line names the log file by device and inode, so that what was noted of one that was moved away is not taken for
 //! the new one's. Each other line is `OFFSET TIME TICKET`: what follows that offset came at that time (microseconds since
@@ -10,9 +11,6 @@ use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-/// The directory, in that of the logs.
-pub const DIRECTORY: &str = ".times";
 
 /// What comes within this of the line before is not noted once more.
 const RESOLUTION_US: u64 = 10_000;
@@ -41,8 +39,19 @@ pub(super) struct Times {
 }
 
 impl Times {
-    pub(super) fn of(log_directory: &Path) -> Self {
-        Self { directory: log_directory.join(DIRECTORY), last: HashMap::new() }
+    /// Those in `directory`.
+    pub(super) fn in_directory(directory: PathBuf) -> Self {
+        Self { directory, last: HashMap::new() }
+    }
+
+    /// Deletes what is noted of logs that are not in `logs` any more.
+    pub(super) fn sweep(&self, logs: &Path) {
+        // Logs that are not mounted yet are not gone.
+        for notes in fs::read_dir(&self.directory).into_iter().flatten().flatten().filter(|_| logs.is_dir()) {
+            if fs::symlink_metadata(logs.join(notes.file_name())).is_err() {
+                let _ = fs::remove_file(notes.path());
+            }
+        }
     }
 
     /// What is in the log from `offset` on came now.
@@ -80,7 +89,7 @@ impl Times {
     /// Makes sure that the notes are of this log and not too long; how long they are then.
     fn begin(&self, path: &Path, head: &str) -> io::Result<u64> {
         if !self.directory.is_dir() {
-            DirBuilder::new().mode(0o750).create(&self.directory)?;
+            DirBuilder::new().recursive(true).mode(0o755).create(&self.directory)?;
         }
         let text = fs::read(path).unwrap_or_default();
         let kept: &[u8] = match text.strip_prefix(head.as_bytes()) {
@@ -123,17 +132,17 @@ mod tests {
         fs::create_dir_all(&place).unwrap();
         fs::write(place.join("web.log"), "text").unwrap();
         let log = fs::metadata(place.join("web.log")).unwrap();
-        let notes = || fs::read_to_string(place.join(DIRECTORY).join("web.log")).unwrap();
+        let notes = || fs::read_to_string(place.join("notes/web.log")).unwrap();
         let head = format!("log {} {}\n", log.dev(), log.ino());
-        let mut times = Times::of(&place);
+        let mut times = Times::in_directory(place.join("notes"));
         times.note("web.log", &log, 0, 7, 1_000_000);
         times.note("web.log", &log, 4, 7, 1_009_999);
         times.note("web.log", &log, 8, 8, 1_009_999);
         assert_eq!(notes(), format!("{head}0 1000000 7\n8 1009999 8\n"));
         // The next manager goes on.
-        Times::of(&place).note("web.log", &log, 9, 8, 2_000_000);
+        Times::in_directory(place.join("notes")).note("web.log", &log, 9, 8, 2_000_000);
         assert!(notes().ends_with("8 1009999 8\n9 2000000 8\n"));
-        let mut times = Times::of(&place);
+        let mut times = Times::in_directory(place.join("notes"));
         for number in 0..30_000 {
             times.note("web.log", &log, 10 + number, 8, 3_000_000 + number * 20_000);
         }
@@ -142,8 +151,14 @@ mod tests {
         assert!(text.lines().skip(1).all(|line| line.split(' ').count() == 3));
         // Another file of that name.
         fs::write(place.join("other.log"), "text").unwrap();
-        times.note("web.log", &fs::metadata(place.join("other.log")).unwrap(), 0, 9, 9_000_000_000);
+        let other = fs::metadata(place.join("other.log")).unwrap();
+        times.note("other.log", &other, 0, 9, 1);
+        times.note("web.log", &other, 0, 9, 9_000_000_000);
         assert!(notes().lines().count() == 2 && notes().ends_with("\n0 9000000000 9\n"));
+        // Nobody needs the notes of a log that is gone.
+        fs::remove_file(place.join("web.log")).unwrap();
+        times.sweep(&place);
+        assert!(place.join("notes/other.log").exists() && !place.join("notes/web.log").exists());
         fs::remove_dir_all(&place).unwrap();
     }
 }

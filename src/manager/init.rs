@@ -8,10 +8,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journal::FileStorage;
-use keeper::protocol::{Entry, Finish, Identity, MANAGER_IMAGE, Reason, SpawnRequest, Stage, ToKeeper, ToManager};
+use keeper::protocol::{Entry, Finish, Identity, MANAGER_IMAGE, Reason, ToKeeper, ToManager};
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::Input;
@@ -34,6 +34,8 @@ use crate::users::Users;
 use crate::{conf, crash, early, emergency, last_words, mounts, origin, report, session, spawner, times};
 
 mod beginning;
+mod endings;
+mod hearing;
 
 /// The name under which the keeper holds the private socket.
 const LISTENER: &str = "listener";
@@ -66,6 +68,8 @@ struct Init {
     reloads: Vec<Caller>,
     /// Why processes cannot be started that the keeper was told to refuse.
     refusals: HashMap<u64, String>,
+    endings: endings::Endings,
+    began: Instant,
     has_looked: bool,
     /// The other roots that jobs were known of in the beginning.
     roots: BTreeSet<String>,
@@ -135,6 +139,9 @@ impl Init {
         let (files, connections): (Vec<_>, Vec<_>) =
             held.into_iter().partition(|(name, _)| name.starts_with(EVENT_FILE));
         dbus.resume(connections);
+        if memory.state.classes().next().is_none() {
+            dbus.await_jobs();
+        }
         let mut init = Self {
             options,
             scope,
@@ -150,6 +157,8 @@ impl Init {
             files: files.into_iter().collect(),
             reloads: Vec::new(),
             refusals: HashMap::new(),
+            endings: endings::Endings::default(),
+            began: Instant::now(),
             has_looked: false,
             roots,
             has_image,
@@ -188,12 +197,14 @@ impl Init {
     async fn step(&mut self) -> io::Result<()> {
         let deadline =
             self.memory.state.next_deadline_ms().map(|at| Duration::from_millis(at.saturating_sub(now_ms())));
+        let (overdue, now) = (self.endings.deadline().map(tokio::time::Instant::from_std), tokio::time::Instant::now());
         tokio::select! {
             biased;
             message = self.link.next() => {
                 let (message, _) = message?;
                 if matches!(message, ToManager::Ping { .. }) {
                     self.tend_journal();
+                    self.tend_clients();
                     self.times.tell(self.scope.state_dir());
                 }
                 self.hear_keeper(message)?;
@@ -212,6 +223,7 @@ impl Init {
                 self.link.send(ToKeeper::Hold { name: MANAGER_IMAGE.into() }, vec![image])
             }
             () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
+            () = tokio::time::sleep_until(overdue.unwrap_or(now)), if overdue.is_some() => self.hear_overdue(),
         }
     }
 
@@ -233,29 +245,6 @@ impl Init {
                 Ok(())
             }
             Err(reason) => self.give_up(spawn, reason),
-        }
-    }
-
-    /// A process that cannot be started. The keeper is asked for one without a program, which it refuses, unless a manager
-    /// before this one has asked for the real one: then there is that.
-    fn give_up(&mut self, spawn: &machine::spawn::Spawn, reason: String) -> io::Result<()> {
-        self.refusals.insert(spawn.ticket, reason);
-        let (ticket, label) = (spawn.ticket, spawn.label.clone());
-        let request = SpawnRequest { ticket, label, ..SpawnRequest::default() };
-        self.link.send(ToKeeper::Spawn(Box::new(request)), Vec::new())
-    }
-
-    /// The keeper has said something. Why it was asked for what it must refuse is known only here.
-    fn hear_keeper(&mut self, message: ToManager) -> io::Result<()> {
-        let reason = match &message {
-            ToManager::SpawnFailed { ticket, .. } | ToManager::Spawned { ticket, .. } => self.refusals.remove(ticket),
-            _ => None,
-        };
-        match (message, reason) {
-            (ToManager::SpawnFailed { ticket, stage: Stage::Request, .. }, Some(reason)) => {
-                self.take(Input::SpawnFailed { ticket, reason })
-            }
-            (message, _) => self.hear(message),
         }
     }
 
@@ -380,7 +369,7 @@ impl Init {
                 files: source.files.iter().map(|file| file.display().to_string()).collect(),
             })
             .collect();
-        self.dbus.roots_are_read(&look.roots);
+        self.dbus.jobs_are_read(&look.roots);
         for caller in std::mem::take(&mut self.reloads) {
             self.dbus.reply(&caller, Ok(()));
         }
@@ -392,18 +381,6 @@ impl Init {
         if self.memory.state.log_priority() <= Priority::Info {
             for source in &look.sources {
                 report::write(Priority::Info, &format!("Loading configuration from {}", source.path.display()));
-            }
-        }
-    }
-
-    /// What the output thread asks for.
-    fn oblige(&mut self, request: output::Request) -> io::Result<()> {
-        match request {
-            output::Request::Hold(name, descriptor) => self.link.send(ToKeeper::Hold { name }, vec![descriptor]),
-            output::Request::Release(name) => self.link.send(ToKeeper::Release { name }, Vec::new()),
-            output::Request::Warn(text) => {
-                report::warn(&text);
-                Ok(())
             }
         }
     }

@@ -9,7 +9,7 @@
 //! While a log file cannot be written (its directory is missing, its disk full) output is kept in a memory file, held by
 //! the keeper, and written later. What the thread cannot do: block anything else, because nothing waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -45,6 +45,9 @@ pub struct Places {
 
 /// How much one splice moves at the most, in bytes: what a pipe holds by default.
 const CHUNK_BYTES: usize = 64 * 1024;
+
+/// How often a terminal is read for a process that has ended: more than it can hold (4 KiB, tty(4)).
+const DRAINED_AT_ONCE: u32 = 64;
 
 /// How often a log file that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -120,6 +123,8 @@ pub enum Request {
     Hold(String, OwnedFd),
     /// Have the keeper let this go.
     Release(String),
+    /// What the process of this ticket has printed is in its log, if it can be.
+    Logged(u64),
     /// Tell people.
     Warn(String),
 }
@@ -127,6 +132,7 @@ pub enum Request {
 #[derive(Debug)]
 enum Command {
     Adopt { name: String, file: String, master: OwnedFd },
+    Drain(u64),
     Retry,
     Finish,
 }
@@ -137,6 +143,8 @@ pub struct Output {
     commands: Sender<Command>,
     wake: std::sync::Arc<EventFd>,
     requests: UnboundedReceiver<Request>,
+    /// Tickets of the processes whose terminals the thread has.
+    logged: HashSet<u64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -155,6 +163,7 @@ impl Output {
             held.drain(..).partition(|(name, _)| name.starts_with(STREAM) || name.starts_with(SPOOL));
         held.extend(others);
         let (spools, streams): (Vec<_>, Vec<_>) = ours.into_iter().partition(|(name, _)| name.starts_with(SPOOL));
+        let logged = streams.iter().map(|(name, _)| ticket_of_held(name)).collect();
         let with_file = |(name, master): (String, OwnedFd)| (file_of_held(&name, file_of), name, master);
         let streams: Vec<_> = streams.into_iter().map(with_file).collect();
         // The disk may be slow or gone, so this begins on the thread, too.
@@ -163,12 +172,23 @@ impl Output {
             worker.run();
         };
         let thread = thread::Builder::new().name("output".into()).stack_size(256 * 1024).spawn(run)?;
-        Ok(Self { commands, wake, requests, thread: Some(thread) })
+        Ok(Self { commands, wake, requests, logged, thread: Some(thread) })
     }
 
     /// Logs what comes out of a pseudo-terminal from now on.
-    pub fn adopt(&self, name: String, file: String, master: OwnedFd) {
+    pub fn adopt(&mut self, name: String, file: String, master: OwnedFd) {
+        self.logged.insert(ticket_of_held(&name));
         self.command(Command::Adopt { name, file, master });
+    }
+
+    /// Has everything logged that the process of a ticket has printed by now; [`Request::Logged`] tells when. False if its
+    /// output is not logged, or is already.
+    pub fn drain(&mut self, ticket: u64) -> bool {
+        let is_logged = self.logged.contains(&ticket);
+        if is_logged {
+            self.command(Command::Drain(ticket));
+        }
+        is_logged
     }
 
     /// Tries again to write what could not be written.
@@ -185,7 +205,12 @@ impl Output {
     /// The next request. Cancel-safe.
     pub async fn next(&mut self) -> Request {
         match self.requests.recv().await {
-            Some(request) => request,
+            Some(request) => {
+                if let Request::Release(name) = &request {
+                    self.logged.remove(&ticket_of_held(name));
+                }
+                request
+            }
             None => std::future::pending().await,
         }
     }
@@ -306,11 +331,25 @@ impl Worker {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Adopt { name, file, master } => self.adopt(name, file, master),
+                Command::Drain(ticket) => self.drain(ticket),
                 Command::Retry => self.write_spools(),
                 Command::Finish => return true,
             }
         }
         false
+    }
+
+    /// Logs what the terminal of a ticket has now. Others may go on printing on it, so there is an end to that.
+    fn drain(&mut self, ticket: u64) {
+        let is_of = |stream: &Stream| ticket_of_held(&stream.name) == ticket;
+        let found = self.streams.iter().find(|(_, stream)| is_of(stream)).map(|(number, _)| *number);
+        if let Some(number) = found {
+            let mut left = DRAINED_AT_ONCE;
+            while left > 0 && self.move_output(number) {
+                left -= 1;
+            }
+        }
+        let _ = self.requests.send(Request::Logged(ticket));
     }
 
     fn finish(&mut self) {
@@ -370,7 +409,9 @@ impl Worker {
     fn end_stream(&mut self, number: u64) {
         if let Some(stream) = self.streams.remove(&number) {
             let _ = self.epoll.delete(stream.master.as_fd());
+            let ticket = ticket_of_held(&stream.name);
             let _ = self.requests.send(Request::Release(stream.name));
+            let _ = self.requests.send(Request::Logged(ticket));
             // A file system cannot be unmounted while a file in it is open for writing.
             if self.streams.values().all(|other| other.file != stream.file) {
                 self.sink.close(|file| file == stream.file);

@@ -91,6 +91,7 @@ impl Dbus {
         self.next_connection += 1;
         let mut connection = Connection::new(number, socket, role, Phase::Server(auth::Server::new(uid)));
         connection.deadline = Some(Instant::now() + GREETING);
+        connection.awaits_jobs = self.awaits_jobs;
         self.settle_root(&mut connection);
         let result = self.poll.add(&connection.socket, number);
         self.settle(connection, result.map(|()| Step::Nothing).map_err(End::from));

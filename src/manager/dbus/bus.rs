@@ -156,6 +156,7 @@ impl Dbus {
         let (client, hello) = auth::Client::new(self.config.own_uid);
         let mut connection = Connection::new(number, socket, role, Phase::Client(client));
         connection.deadline = Some(Instant::now() + GREETING);
+        connection.awaits_jobs = self.awaits_jobs && connection.role == Role::Bus;
         say(&connection, &hello)?;
         self.poll.add(&connection.socket, number)?;
         self.settle(connection, Ok(Step::Nothing));

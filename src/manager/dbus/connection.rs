@@ -237,7 +237,8 @@ impl Connection {
     pub(super) fn listens(&self) -> bool {
         match &self.phase {
             Phase::Server(server) => server.has_accepted(),
-            phase => matches!(phase, Phase::Open) && self.role != Role::Asker,
+            // On a bus, others may know us by our name before we know that we have it.
+            phase => matches!(phase, Phase::Naming { .. } | Phase::Open) && self.role != Role::Asker,
         }
     }
 

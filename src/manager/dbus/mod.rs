@@ -146,7 +146,7 @@ pub enum Incoming {
         /// What is called.
         control: Control,
     },
-    /// A client lives in this root, whose job files have not been read yet; [`Dbus::roots_are_read`] is to be called when
+    /// A client lives in this root, whose job files have not been read yet; [`Dbus::jobs_are_read`] is to be called when
     /// they are.
     Root(String),
     /// A line for the log.
@@ -236,6 +236,8 @@ pub struct Dbus {
     refused: u64,
     /// Other roots whose job files have been read.
     roots: BTreeSet<String>,
+    /// Our own job files have not been read yet.
+    awaits_jobs: bool,
 }
 
 impl Dbus {
@@ -262,6 +264,7 @@ impl Dbus {
             scratch: vec![0; LOOK_BYTES].into_boxed_slice(),
             refused: 0,
             roots: BTreeSet::new(),
+            awaits_jobs: false,
             config,
         };
         dbus.reconnect_bus();
@@ -329,8 +332,23 @@ impl Dbus {
         }
     }
 
-    /// The job files of these other roots have been read: clients that live there are heard from now on.
-    pub fn roots_are_read(&mut self, roots: &BTreeSet<String>) {
+    /// Our own job files have not been read yet: nobody is heard until they are, who would be told that there is no job.
+    pub fn await_jobs(&mut self) {
+        self.awaits_jobs = true;
+        for connection in self.connections.values_mut() {
+            connection.awaits_jobs = connection.role != Role::Asker;
+        }
+    }
+
+    /// Whether clients wait for our job files.
+    #[must_use]
+    pub fn awaits_jobs(&self) -> bool {
+        self.awaits_jobs
+    }
+
+    /// The job files have been read, also those of these other roots: clients that live there are heard from now on.
+    pub fn jobs_are_read(&mut self, roots: &BTreeSet<String>) {
+        self.awaits_jobs = false;
         self.roots.extend(roots.iter().cloned());
         for connection in self.connections.values_mut().filter(|connection| connection.awaits_jobs) {
             connection.awaits_jobs = connection.root.as_deref().is_some_and(|root| !self.roots.contains(root));

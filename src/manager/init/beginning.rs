@@ -6,7 +6,12 @@ use crate::turn::Turn as _;
 use crate::{early, emergency, report, resume};
 use machine::effect::Priority;
 use machine::input::Input;
+use std::collections::BTreeSet;
 use std::io;
+use std::time::Duration;
+
+/// How long clients wait for the job files of a first start.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Init {
     /// A journal that somebody has removed would go on taking frames that nobody finds. It is begun anew, as is one that could
@@ -32,6 +37,14 @@ impl Init {
                     ));
                 }
             }
+        }
+    }
+
+    /// Clients wait for the first look at the job files, but not for a disk that is gone.
+    pub(super) fn tend_clients(&mut self) {
+        if self.dbus.awaits_jobs() && self.began.elapsed() > LOOK_PATIENCE {
+            report::warn("the job directories cannot be read; clients are answered without what is in them");
+            self.dbus.jobs_are_read(&BTreeSet::new());
         }
     }
 

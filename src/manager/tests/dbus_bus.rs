@@ -237,6 +237,28 @@ fn a_monstrous_message_ends_the_bus() {
 }
 
 #[test]
+fn what_happens_before_the_bus_has_answered_is_not_told() {
+    let place = Place::new("naming");
+    std::fs::create_dir_all(&place.0).unwrap();
+    let bus = UnixListener::bind(place.0.join("socket")).unwrap();
+    let (listener, _) = listener();
+    let world = start(place.setup(false), &listener, Remains::default());
+    let mut daemon = Client::accept(&bus);
+    let hello = daemon.receive().unwrap();
+    assert_eq!(hello.header().member().unwrap(), "Hello");
+    daemon.answer(&hello, &":1.7");
+    let naming = daemon.receive().unwrap();
+    assert_eq!(naming.header().member().unwrap(), "RequestName");
+    // From here on others may know that there is an init.
+    world.define(service("job"));
+    let signal = daemon.receive().unwrap();
+    assert_eq!(signal.header().member().unwrap(), "JobAdded");
+    daemon.answer(&naming, &1_u32);
+    world.wait_until("it is on the bus", |world| world.dbus.is_on_bus());
+    world.kill();
+}
+
+#[test]
 fn the_policy_file_lets_too_much_or_too_little_through() {
     if !is_root() {
         return;

@@ -374,6 +374,40 @@ impl Client {
         }
     }
 
+    /// The other end of what connects to us as to a bus.
+    pub fn accept(listener: &UnixListener) -> Self {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut said = Vec::new();
+        let mut byte = [0];
+        let mut answered = 0;
+        while !said.ends_with(b"BEGIN\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            said.push(byte[0]);
+            let lines = said.iter().filter(|byte| **byte == b'\n').count();
+            if lines > answered {
+                answered = lines;
+                let line = said[..said.len() - 2].rsplit(|byte| *byte == b'\n').next().unwrap();
+                let answer: &[u8] = match line {
+                    line if line.ends_with(b"NEGOTIATE_UNIX_FD") => b"AGREE_UNIX_FD\r\n",
+                    b"BEGIN" => b"",
+                    _ => b"OK 0123456789abcdef0123456789abcdef\r\n",
+                };
+                stream.write_all(answer).unwrap();
+            }
+        }
+        Self { stream, buffer: Vec::new(), signals: Vec::new(), destination: None }
+    }
+
+    /// Answers a call.
+    pub fn answer<B>(&mut self, call: &Message, body: &B)
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let answer = Message::method_return(&call.header()).build(body).unwrap();
+        self.stream.write_all(answer.data()).unwrap();
+    }
+
     fn fill(&mut self) -> usize {
         let mut part = [0; 65536];
         let count = self.stream.read(&mut part).unwrap_or(0);

@@ -1,7 +1,8 @@
 //! The last thing left when no manager can be started at all: a shell for the machine's owner, on the console.
 //!
 //! Only as process 1, only while managers keep failing, and never in their way: they are tried again all the time. Knows a
-//! program and its pid; must never know why managers fail.
+//! program and its pid, which is in the table: a keeper that comes back from a fault finds the shell that is there. Must never
+//! know why managers fail.
 
 use crate::child;
 use crate::launch::Launch;
@@ -13,7 +14,7 @@ use keeper::protocol::Environment;
 use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 use std::path::Path;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The first one that is there: it asks for root's password where the machine has that program.
@@ -25,23 +26,19 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Emergency {
-    /// The shell's; 0 for none.
-    pid: AtomicI32,
     not_before: Option<Instant>,
 }
 
-impl Emergency {
-    /// Pid of the shell; 0 for none.
-    pub(crate) fn pid(&self) -> i32 {
-        self.pid.load(Ordering::Relaxed)
-    }
-}
-
 impl Keeper {
+    /// Pid of the shell; 0 for none.
+    pub(crate) fn shell_pid(&self) -> i32 {
+        self.table.head().shell_pid.load(Ordering::Relaxed)
+    }
+
     /// Starts the shell if it is needed and not there. To be called when a manager has failed.
     pub(crate) fn offer_shell(&mut self, now: Instant) {
         let is_early = self.emergency.not_before.is_some_and(|time| now < time);
-        if !self.is_system || !self.watch.is_hopeless(&self.table) || self.emergency.pid() > 0 || is_early {
+        if !self.is_system || !self.watch.is_hopeless(&self.table) || self.shell_pid() > 0 || is_early {
             return;
         }
         self.emergency.not_before = Some(now + PAUSE);
@@ -50,7 +47,7 @@ impl Keeper {
         };
         say!("no manager can be started: {program} on the console; the manager is tried again meanwhile");
         if let Err(problem) = self.start_shell(program) {
-            self.emergency.pid.store(0, Ordering::Relaxed);
+            self.table.head().shell_pid.store(0, Ordering::Relaxed);
             say!("cannot start {program}: {problem}");
         }
     }
@@ -65,18 +62,18 @@ impl Keeper {
         // Nobody reads it: a shell that cannot be executed ends, which is all there is to know.
         let (_, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|errno| errno.desc().to_owned())?;
         let launch = Box::new(launch.map_err(describe)?);
-        let started = child::start(launch, &write_end, &self.emergency.pid, Stack::new);
+        let started = child::start(launch, &write_end, &self.table.head().shell_pid, Stack::new);
         started.map(drop).map_err(|(failure, _)| describe(failure))
     }
 
-    /// Whether it was the shell that has ended; it is gone then.
+    /// Whether it was the shell that has ended; it is forgotten then, and to be reaped only after that.
     pub(crate) fn was_shell(&self, pid: i32) -> bool {
-        self.emergency.pid.compare_exchange(pid, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.table.head().shell_pid.compare_exchange(pid, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// A manager works again: the console is the jobs'.
     pub(crate) fn end_shell(&mut self) {
-        let pid = self.emergency.pid();
+        let pid = self.shell_pid();
         if pid > 0 {
             say!("a manager is there again: ending the shell on the console");
             let _ = processes::kill(-pid, libc::SIGHUP);

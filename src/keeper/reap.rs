@@ -74,7 +74,7 @@ impl Keeper {
     fn reap_carefully(&mut self) -> bool {
         let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
         let pids: Vec<i32> =
-            self.table.processes().map(|(_, slot)| slot.pid()).chain([manager, self.emergency.pid()]).collect();
+            self.table.processes().map(|(_, slot)| slot.pid()).chain([manager, self.shell_pid()]).collect();
         let mut followed = Vec::new();
         for pid in pids.into_iter().filter(|&pid| pid > 0) {
             let Some(status) = processes::ended(pid) else { continue };
@@ -135,7 +135,7 @@ impl Keeper {
         let mut orphans: BTreeMap<i32, Orphan> = BTreeMap::new();
         loop {
             let is_new = |pid: &i32| !orphans.contains_key(pid);
-            let is_own = |pid: i32| pid == manager || pid == self.vault.pid() || pid == self.emergency.pid();
+            let is_own = |pid: i32| pid == manager || pid == self.vault.pid() || pid == self.shell_pid();
             let is_orphan = |pid: &i32| !is_own(*pid) && self.table.by_process(*pid).is_none();
             let new: Vec<i32> = proc::children().into_iter().filter(is_new).filter(is_orphan).collect();
             if new.is_empty() {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"StayUpKT");
 
 /// Counts additions to the layout; any version can read any other of this magic.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 pub(crate) const HEAD_BYTES: usize = 4096;
 pub(crate) const SLOT_BYTES: usize = 256;
@@ -59,6 +59,9 @@ pub struct Head {
     pub(crate) owner: [AtomicU64; OWNER_WORDS],
     /// The highest number that was ever given for a ticket or a signal request (since version 2).
     pub(crate) highest_number: AtomicU64,
+    /// The shell of an emergency; 0 if there is none (since version 3).
+    pub shell_pid: AtomicI32,
+    pub(crate) unused_after_shell: AtomicU32,
 }
 
 /// A signal that waits for a manager, see [`Head::pending`].

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod container;
+mod emergency;
 mod graph;
 mod place;
 mod session;

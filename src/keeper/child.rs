@@ -307,11 +307,12 @@ fn place_descriptors(launch: &mut Launch) -> Result<(), Failure> {
     let mut standard = match launch.standard {
         Standard::Null => nothing()?,
         Standard::Output(number) => [nothing()?[0], number, number],
-        Standard::Device { is_owner } => match open(c"/dev/console", libc::O_RDWR) {
+        Standard::Device { is_owner, is_own_else } => match open(c"/dev/console", libc::O_RDWR) {
             Ok(device) => {
                 takes_terminal = is_owner;
                 [device; 3]
             }
+            Err(_) if is_own_else => [nothing()?[0], 1, 2],
             Err(_) => nothing()?,
         },
         Standard::Given(numbers) => numbers,

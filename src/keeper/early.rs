@@ -4,6 +4,7 @@
 //! and children have no /dev/null; and a console that takes lines as people type them. All other file systems are the manager's.
 
 use crate::report::say;
+use keeper::container::is_container;
 use nix::mount::{MsFlags, mount};
 use nix::sys::stat::{fstat, major, minor};
 use nix::sys::termios::{
@@ -34,7 +35,9 @@ pub(crate) type Problems = Vec<String>;
 pub(crate) fn mount_missing() -> Problems {
     let mut problems = Problems::new();
     for (kind, target, flags, options, sign) in MOUNTS {
-        if is_mounted(target) && Path::new(sign).exists() {
+        // The devices of the machine are none of a container's, not even where it could have them.
+        let is_foreign = kind == "devtmpfs" && is_container();
+        if is_foreign || is_mounted(target) && Path::new(sign).exists() {
             continue;
         }
         if let Err(errno) = mount(Some(kind), target, Some(kind), flags, Some(options))

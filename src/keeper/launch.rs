@@ -1,6 +1,7 @@
 //! A process about to be started: everything [`crate::child`] needs between clone and exec, worked out before, so that
 //! there is nothing left to allocate there. Checks the request, and reports what is wrong with it as a stage.
 
+use keeper::container::is_container;
 use keeper::protocol::{Console, Environment, Identity, SpawnRequest, Stage};
 use nix::errno::Errno;
 use std::ffi::{CString, OsString, c_char};
@@ -40,7 +41,11 @@ impl Strings<Vec<u8>> {
 pub(crate) enum Standard {
     Null,
     Output(RawFd),
-    Device { is_owner: bool },
+    /// Where there is no console, and it is to be the keeper's own else, that, and nothing otherwise.
+    Device {
+        is_owner: bool,
+        is_own_else: bool,
+    },
     Given([RawFd; 3]),
 }
 
@@ -96,8 +101,9 @@ impl Launch {
         let standard = match request.console {
             Console::Null => Standard::Null,
             Console::Log(index) => Standard::Output(number(index)?),
-            Console::Output => Standard::Device { is_owner: false },
-            Console::Owner => Standard::Device { is_owner: true },
+            // Whoever runs a container reads what its process 1 prints.
+            Console::Output => Standard::Device { is_owner: false, is_own_else: is_container() },
+            Console::Owner => Standard::Device { is_owner: true, is_own_else: is_container() },
             Console::Given(first) => {
                 Standard::Given([number(first)?, number(first.saturating_add(1))?, number(first.saturating_add(2))?])
             }
@@ -159,7 +165,7 @@ impl Launch {
         open_files: (u64, u64),
         ignored: u64,
     ) -> Result<Self, Failure> {
-        let console = Standard::Device { is_owner: true };
+        let console = Standard::Device { is_owner: true, is_own_else: false };
         let mut launch = Self::new(vec![program.into()], environment, console, Vec::new(), open_files)?;
         launch.ignored = ignored;
         launch.is_rare = true;

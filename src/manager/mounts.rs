@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use keeper::container::is_container;
 use nix::mount::{MsFlags, mount};
 
 /// What, where, type, flags, data.
@@ -28,7 +29,8 @@ fn sign(target: &str) -> &'static str {
     }
 }
 
-/// Mounts what is missing; returns what could not be mounted and is needed.
+/// Mounts what is missing; returns what could not be mounted and is needed. In a container that is nothing: what it lacks, it was
+/// not given.
 #[must_use]
 pub fn mount_missing() -> Vec<String> {
     let mut problems = Vec::new();
@@ -49,6 +51,7 @@ pub fn mount_missing() -> Vec<String> {
         if let Err(errno) = mount(Some(source), target, Some(kind), flags, Some(data))
             // Init does without; a job that asks for a group is told.
             && kind != "cgroup2"
+            && !is_container()
         {
             problems.push(format!("{target}: cannot mount {kind}: {}", errno.desc()));
         }

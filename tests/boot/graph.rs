@@ -1,6 +1,7 @@
 //! Fear: the stock jobs start in the wrong order, wait for each other for ever, or leave something running at the end.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::process::Child;
 
 use nix::sys::signal::Signal;
 use testkit::{World, until, wait_for};
@@ -76,14 +77,25 @@ fn a_boot_goes_from_devices_to_logins_and_a_reboot_back() {
     until("the network is up again", || world.initctl(&["status", "mountall-net"]).out == "mountall-net stop/waiting");
     assert_eq!(place.notes("calls").iter().filter(|call| *call == "script early start").count(), 1);
 
+    let mut shell = at_a_terminal(&world);
+    until("somebody is at a terminal", || place.notes("calls").iter().any(|call| call == "at a terminal"));
     assert_eq!(world.run("shutdown", &["-r", "now"]).status, 0);
     let status = wait_for("the machine ends", || world.ended());
     assert_eq!(status.signal(), Some(Signal::SIGHUP as i32), "{status}");
+    let _ = shell.wait();
     let calls = place.notes("calls");
+    assert!(calls.iter().any(|call| call == "hung up"), "{}", calls.join("\n"));
     assert_order(
         &calls,
         &["script alpha stop", "script beta stop", "ifdown -a", "swapoff -a", "mount -o remount,ro /"],
     );
+}
+
+/// A shell that does with signals as interactive ones do.
+fn at_a_terminal(world: &World) -> Child {
+    let shell = "trap '' TERM; trap 'echo hung up >> /run/test/calls; exit' HUP; echo at a terminal >> /run/test/calls; \
+                 while :; do sleep 0.05; done";
+    world.begin("/usr/bin/script", &["-q", "-c", shell, "/dev/null"])
 }
 
 /// `initctl boot` has what happened, in the order in which it did.

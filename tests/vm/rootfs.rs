@@ -14,6 +14,9 @@ openssh-client,nginx-light,libpam-modules,libpam-runtime,busybox-syslogd,less";
 /// Whose archive, unless `STAYUP_VM_MIRROR` names a nearer one.
 const MIRROR: &str = "http://deb.debian.org/debian";
 
+/// How long debootstrap may take, for timeout(1): a mirror that does not answer is none.
+const PATIENCE: &str = "20m";
+
 /// What is done once, inside. The passwords are the names, and root has none.
 const RECIPE: &str = "
 set -e
@@ -53,15 +56,27 @@ fn make(directory: &Path) -> Result<(), VmError> {
     let _ = std::fs::remove_dir_all(&unfinished);
     let mirror = std::env::var("STAYUP_VM_MIRROR").unwrap_or_else(|_| MIRROR.into());
     let include = format!("--include={PACKAGES}");
-    let mut debootstrap = Command::new("debootstrap");
-    debootstrap.args(["--variant=minbase", include.as_str(), "bookworm", text(&unfinished), mirror.as_str()]);
+    let mut debootstrap = Command::new("timeout");
+    debootstrap.args([PATIENCE, "debootstrap", "--variant=minbase", include.as_str(), "bookworm"]);
+    debootstrap.args([text(&unfinished), mirror.as_str()]);
     // No initramfs: the kernel has all it needs, and making one takes longer than all the rest.
     debootstrap.env("INITRD", "No").env("DEBIAN_FRONTEND", "noninteractive");
     let made = tools::run_command(&mut debootstrap)
+        .map_err(|error| cannot_debootstrap(&mirror, &error))
         .and_then(|_| tools::run("chroot", &[text(&unfinished), "sh", "-c", RECIPE]));
     let _ = tools::run("umount", &[text(&unfinished.join("proc"))]);
     made?;
     std::fs::rename(&unfinished, directory).map_err(VmError::at("rename to", directory))
+}
+
+/// Most often there is no network. Nothing of Stayup has been tried by then.
+fn cannot_debootstrap(mirror: &str, error: &VmError) -> VmError {
+    let said = error.to_string();
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+    VmError::Missing {
+        what: format!("debootstrap cannot make a Debian from {mirror} (it said last: {last})"),
+        remedy: "name a mirror that can be reached in STAYUP_VM_MIRROR".into(),
+    }
 }
 
 /// The kernel of a root file system.

@@ -2,15 +2,20 @@
 
 use crate::console::Console;
 use crate::error::VmError;
-use crate::tools::{self, text};
+use crate::image::Image;
+use crate::tools::{self, Scratch, text};
 use std::fs;
-use std::os::unix::net::UnixListener;
+use std::io::Write as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Serial lines, ttyS0 and so on: the kernel's console, a shell for the tests, and two for users.
 const LINES: usize = 3;
+
+/// Name of QEMU's monitor.
+const MONITOR: &str = "monitor";
 
 /// What the kernel is told in any case. The clock of an emulated machine is as good as any.
 const KERNEL_WORDS: &str = "root=/dev/nvme0n1 ro console=ttyS0 panic=-1 tsc=reliable mitigations=off audit=0";
@@ -23,6 +28,8 @@ pub(crate) struct Machine {
     pub(crate) console: Console,
     /// ttyS1, ttyS2.
     lines: Vec<Console>,
+    /// QEMU's own, for keys.
+    monitor: UnixStream,
 }
 
 /// What differs between machines.
@@ -34,6 +41,15 @@ pub(crate) struct Setup<'a> {
     pub(crate) words: &'a str,
     /// Where sockets are and what the lines said goes.
     pub(crate) directory: &'a Path,
+    /// Whose lines they are: what they said is in files named by it.
+    pub(crate) name: &'a str,
+}
+
+impl<'a> Setup<'a> {
+    /// A machine with this disk.
+    pub(crate) fn of(image: &'a Image, name: &'a str, words: &'a str, scratch: &'a Scratch) -> Self {
+        Self { kernel: &image.kernel, disk: &image.disk, words, directory: scratch.path(), name }
+    }
 }
 
 /// Says what is missing for a machine.
@@ -80,18 +96,17 @@ impl Machine {
         let mut command = qemu(setup);
         let mut listeners = Vec::new();
         for number in 0..LINES {
-            let path = setup.directory.join(format!("ttyS{number}"));
-            let _ = fs::remove_file(&path);
-            listeners.push(UnixListener::bind(&path).map_err(VmError::at("listen on", &path))?);
-            let chardev = format!("socket,id=line{number},path={},server=off", text(&path));
-            command.args(["-chardev", chardev.as_str(), "-serial", format!("chardev:line{number}").as_str()]);
+            listeners.push(listen(&mut command, setup, &format!("ttyS{number}"))?);
+            command.args(["-serial", format!("chardev:ttyS{number}").as_str()]);
         }
+        let monitor = listen(&mut command, setup, MONITOR)?;
+        command.args(["-mon", format!("chardev={MONITOR}").as_str()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut qemu = command.spawn().map_err(|source| VmError::File { what: "run QEMU".into(), source })?;
-        match accept(&mut qemu, &listeners, setup.directory) {
-            Ok(mut lines) => {
+        match connect(&mut qemu, &listeners, &monitor, setup) {
+            Ok((mut lines, monitor)) => {
                 let console = lines.remove(0);
-                Ok(Self { qemu, console, lines })
+                Ok(Self { qemu, console, lines, monitor })
             }
             Err(error) => {
                 let _ = qemu.kill();
@@ -104,6 +119,14 @@ impl Machine {
     /// The lines besides the console; each can be had once.
     pub(crate) fn take_line(&mut self) -> Console {
         self.lines.remove(0)
+    }
+
+    /// Presses keys at once, as QEMU's `sendkey` names them.
+    pub(crate) fn press(&mut self, keys: &str) -> Result<(), VmError> {
+        let line = format!("sendkey {keys}\n");
+        self.monitor
+            .write_all(line.as_bytes())
+            .map_err(|source| VmError::File { what: format!("press {keys}"), source })
     }
 
     /// Waits until it has switched itself off.
@@ -136,25 +159,42 @@ impl Drop for Machine {
     }
 }
 
-/// The lines of a QEMU that is just starting, which connects them one after the other.
-fn accept(qemu: &mut Child, listeners: &[UnixListener], directory: &Path) -> Result<Vec<Console>, VmError> {
+/// A socket that QEMU will connect to, and the option that has it do so.
+fn listen(command: &mut Command, setup: &Setup, id: &str) -> Result<UnixListener, VmError> {
+    let path = setup.directory.join(id);
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).map_err(VmError::at("listen on", &path))?;
+    listener.set_nonblocking(true).map_err(VmError::at("listen on", &path))?;
+    command.args(["-chardev", format!("socket,id={id},path={},server=off", text(&path)).as_str()]);
+    Ok(listener)
+}
+
+/// The lines of a QEMU that is just starting, and its monitor.
+fn connect(
+    qemu: &mut Child,
+    listeners: &[UnixListener],
+    monitor: &UnixListener,
+    setup: &Setup,
+) -> Result<(Vec<Console>, UnixStream), VmError> {
     let mut lines = Vec::new();
     for (number, listener) in listeners.iter().enumerate() {
-        let path = directory.join(format!("ttyS{number}"));
-        listener.set_nonblocking(true).map_err(VmError::at("listen on", &path))?;
-        let limit = Instant::now() + Duration::from_secs(30);
-        let line = loop {
-            if let Ok((line, _)) = listener.accept() {
-                break line;
-            }
-            if matches!(qemu.try_wait(), Ok(Some(_))) || Instant::now() >= limit {
-                let said = qemu.stderr.take().and_then(|errors| std::io::read_to_string(errors).ok());
-                return Err(VmError::Program { line: "QEMU".into(), output: said.unwrap_or_default() });
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        line.set_nonblocking(false).map_err(VmError::at("use", &path))?;
-        lines.push(Console::new(line, &directory.join(format!("ttyS{number}.log")))?);
+        let record = setup.directory.join(format!("{}-ttyS{number}.log", setup.name));
+        lines.push(Console::new(accept(qemu, listener)?, &record)?);
     }
-    Ok(lines)
+    Ok((lines, accept(qemu, monitor)?))
+}
+
+fn accept(qemu: &mut Child, listener: &UnixListener) -> Result<UnixStream, VmError> {
+    let limit = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Ok((line, _)) = listener.accept() {
+            let is_set = line.set_nonblocking(false);
+            return is_set.map(|()| line).map_err(|source| VmError::File { what: "use a line of QEMU".into(), source });
+        }
+        if matches!(qemu.try_wait(), Ok(Some(_))) || Instant::now() >= limit {
+            let said = qemu.stderr.take().and_then(|errors| std::io::read_to_string(errors).ok());
+            return Err(VmError::Program { line: "QEMU".into(), output: said.unwrap_or_default() });
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

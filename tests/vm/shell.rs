@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How long a shell may take to read a line, until it counts as not there yet.
-const TYPE_AGAIN: Duration = Duration::from_secs(5);
+pub(crate) const TYPE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a command did.
 #[derive(Debug)]

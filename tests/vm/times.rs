@@ -18,8 +18,7 @@ pub(crate) fn measure(options: &Options) -> Result<(), VmError> {
     println!("{:10} {:>14} {:>14} {:>14}", "", "kernel", "init to login", "all");
     for init in Init::ALL.into_iter().filter(|&init| options.init.is_none_or(|wanted| wanted == init)) {
         let image = image::build(&scratch, init, options)?;
-        let setup =
-            Setup { kernel: &image.kernel, disk: &image.disk, words: &options.kernel_words, directory: scratch.path() };
+        let setup = Setup::of(&image, init.name(), &options.kernel_words, &scratch);
         let mut machine = Machine::start(&setup)?;
         let mut at = Vec::new();
         for milestone in MILESTONES {

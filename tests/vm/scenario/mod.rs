@@ -5,6 +5,7 @@ mod daemons;
 mod end;
 mod harm;
 mod sessions;
+mod trouble;
 mod upgrade;
 
 use crate::console::Console;
@@ -61,19 +62,16 @@ pub(crate) fn play(options: &Options) -> Result<(), VmError> {
     let begin = Instant::now();
     let image = image::build(&scratch, Init::Stayup, options)?;
     tell(begin, "the disk is made");
-    let outcome = play_on(&image, &scratch, options, begin);
+    let outcome = play_on(&image, &scratch, options, begin).and_then(|()| trouble::play(&image, &scratch, begin));
     if let Some(directory) = &options.keep {
         keep(&scratch, directory)?;
     }
-    outcome?;
-    end::check_disk(&image.disk)?;
-    tell(begin, "fsck finds nothing to repair");
-    Ok(())
+    outcome
 }
 
 fn play_on(image: &Image, scratch: &Scratch, options: &Options, begin: Instant) -> Result<(), VmError> {
     let words = format!("{KILLER} {}", options.kernel_words);
-    let setup = Setup { kernel: &image.kernel, disk: &image.disk, words: &words, directory: scratch.path() };
+    let setup = Setup::of(image, "scenario", &words, scratch);
     let mut machine = Machine::start(&setup)?;
     boot(&mut machine).and_then(|root| {
         tell(begin, "it boots to a login prompt");
@@ -84,7 +82,10 @@ fn play_on(image: &Image, scratch: &Scratch, options: &Options, begin: Instant) 
             tell(begin, name);
         }
         Ok(())
-    })
+    })?;
+    end::check_disk(&image.disk)?;
+    tell(begin, "fsck finds nothing to repair");
+    Ok(())
 }
 
 /// Waits for a boot to end; gives root's shell.
@@ -132,8 +133,7 @@ pub(crate) fn interactive(options: &Options) -> Result<(), VmError> {
     machine::need()?;
     let scratch = Scratch::new()?;
     let image = image::build(&scratch, options.init.unwrap_or(Init::Stayup), options)?;
-    let setup =
-        Setup { kernel: &image.kernel, disk: &image.disk, words: &options.kernel_words, directory: scratch.path() };
+    let setup = Setup::of(&image, "interactive", &options.kernel_words, &scratch);
     println!("log in as root without password; Control-A X ends the machine");
     machine::on_this_terminal(&setup)
 }

@@ -111,7 +111,7 @@ fn install_stayup(scratch: &Scratch, root: &Path, options: &Options) -> Result<(
 
 fn build_packages(output: &Path) -> Result<(), VmError> {
     let mut command = Command::new(source_root().join("packaging/build"));
-    command.arg("--bindir").arg(programs()).arg("--output").arg(output);
+    command.arg("--bindir").arg(programs()).arg("--output").arg(output).args(["--compression", "gzip"]);
     tools::run_command(&mut command).map(drop)
 }
 

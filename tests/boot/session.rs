@@ -30,7 +30,7 @@ fn a_session_lasts_from_the_first_login_to_the_last_logout_and_survives_its_init
     let nap = "start on startup\nexec sleep infinity\n";
     let setup = debian(&place).user_directory("/run/home").user_directory("/run/home/.config");
     let setup = setup.user_directory("/run/home/.config/upstart").user_file("/run/home/.config/upstart/nap.conf", nap);
-    let Some(world) = setup.start_or_skip() else { return };
+    let Some(world) = setup.argument("--heartbeat").argument("7").start_or_skip() else { return };
     world.await_init();
     until("the machine is up", || world.run("runlevel", &[]).out == "N 2");
     pam(&world, "open_session");
@@ -57,6 +57,8 @@ fn a_session_lasts_from_the_first_login_to_the_last_logout_and_survives_its_init
     world.signal(world.process(first).unwrap().outside, Signal::SIGKILL);
     wait_for("the session's init is back", || keeper().filter(|pid| *pid != first));
     assert_eq!(wait_for("the session answers", status), nap, "its job has noticed nothing");
+    // The manager hangs, and it takes a while until another one is there.
+    world.signal(world.manager().outside, Signal::SIGSTOP);
     pam(&world, "close_session");
     until("the session has ended", || {
         world.initctl(&["status", "user-session", "NAME=nobody"]).out.is_empty()

@@ -19,14 +19,6 @@ pub fn reach(moment: Moment) -> Reach {
     }
 }
 
-/// The state at a moment, of a journal that was read as far back as that takes.
-///
-/// # Errors
-/// When the journal does not go back so far.
-pub fn state_at(past: &Past, moment: Moment) -> Result<State, PastError> {
-    past.state_after(past.frames_until(moment)?)
-}
-
 /// A state as text or JSON.
 #[must_use]
 pub fn write(state: &State, json: bool) -> String {

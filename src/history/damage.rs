@@ -59,6 +59,10 @@ pub fn damage(source: &Source, copy: &Path, damage: &Damage) -> Result<String, P
 fn cut(files: &mut Files, look: &Look, after: u64, bytes: u64) -> Result<String, String> {
     let index = look.frames.partition_point(|frame| frame.sequence <= after);
     let place = look.places.get(index).ok_or_else(|| format!("there is no frame after {after}"))?;
+    let whole = journal::frame_bytes(look.frames[index].payload.len()) as u64;
+    if bytes >= whole {
+        return Err(format!("the frame behind {after} has {whole} bytes: give fewer, or cut after the next one"));
+    }
     let name = format!("segment-{:016x}", place.segment);
     let content = files.get_mut(&name).ok_or_else(|| format!("{name} is gone"))?;
     let from = (place.offset + bytes) as usize;

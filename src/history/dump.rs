@@ -12,6 +12,7 @@ use crate::past::{PastError, decode};
 use crate::select::Selection;
 use crate::words;
 
+mod json;
 mod whole;
 
 /// The job that a change is about, and its instance if it is about one.

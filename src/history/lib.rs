@@ -20,6 +20,7 @@ pub mod moment;
 pub mod names;
 pub mod past;
 pub mod plot;
+pub mod replay;
 pub mod select;
 pub mod source;
 pub mod stats;

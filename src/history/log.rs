@@ -4,10 +4,13 @@
 //! line has the time of the note before it, which is never more than 10 ms early. What a process has printed stands before its
 //! end, although both may be heard in the other order; all else is in the order of time.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
 
 use crate::archive::{Entry, Kind};
 use crate::past::PastError;
@@ -56,7 +59,8 @@ pub fn file_name(job: &str, instance: Option<&str>) -> String {
     format!("{job}{instance}.log").replace('/', "_")
 }
 
-/// Reads a log of a directory. `notes` is the directory of the notes on them, see [`record::log_notes`].
+/// Reads a log of a directory, and what was rotated away of it (logrotate(8): `NAME.1` is the newest of that, `NAME.2.gz` an
+/// older one), as far back as is wanted. `notes` is the directory of the notes on them, see [`record::log_notes`].
 ///
 /// # Errors
 /// When it is not there, or cannot be read; where there are logs of instances instead, they are named.
@@ -68,30 +72,82 @@ pub fn read(
     wanted: Wanted,
 ) -> Result<Vec<Line>, PastError> {
     let name = file_name(job, instance);
-    let path = directory.join(&name);
-    let mut file = File::open(&path).map_err(|error| match (error.kind(), instance) {
-        (std::io::ErrorKind::NotFound, _) => PastError::NoLog(path.clone(), instances(directory, job)),
-        _ => PastError::Io(path.clone(), error),
-    })?;
-    let failed = |error| PastError::Io(path.clone(), error);
-    let metadata = file.metadata().map_err(failed)?;
-    let notes = read_notes(&notes.join(&name), (metadata.dev(), metadata.ino()));
+    // Of the log, and of the one that was in its place before.
+    let notes: Vec<_> = ["", ".1"].iter().filter_map(|end| read_notes(&notes.join(format!("{name}{end}")))).collect();
+    let (mut found, mut is_there): (Vec<Line>, bool) = (Vec::new(), false);
+    for path in [directory.join(&name)].into_iter().chain(rotated(directory, &name)) {
+        let failed = |error| PastError::Io(path.clone(), error);
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other.map_err(failed)?,
+        };
+        is_there = true;
+        let metadata = file.metadata().map_err(failed)?;
+        let written_us = u64::try_from(metadata.mtime()).unwrap_or(0).saturating_mul(1_000_000) + 999_999;
+        if found.len() >= wanted.lines || wanted.since_us.is_some_and(|since| written_us < since) {
+            break;
+        }
+        let id = (metadata.dev(), metadata.ino());
+        let notes = notes.iter().find(|(of, _)| *of == id).map_or(&[][..], |(_, notes)| notes);
+        let mut lines = if path.extension().is_some_and(|extension| extension == "gz") {
+            let (begin, bytes) = tail(MultiGzDecoder::new(file)).map_err(failed)?;
+            lines(&bytes, begin, notes)
+        } else {
+            read_plain(file, metadata.len(), notes, wanted).map_err(failed)?
+        };
+        let is_within = |line: &Line| {
+            wanted.since_us.is_none_or(|since| line.time_us.is_some_and(|time| time >= since))
+                && wanted.until_us.is_none_or(|until| line.time_us.is_some_and(|time| time <= until))
+        };
+        lines.retain(is_within);
+        lines.append(&mut found);
+        found = lines;
+    }
+    if !is_there {
+        return Err(PastError::NoLog(directory.join(&name), instances(directory, job)));
+    }
+    found.drain(..found.len().saturating_sub(wanted.lines));
+    Ok(found)
+}
+
+/// What is wanted of a log file, and perhaps more.
+fn read_plain(mut file: File, length: u64, notes: &[Note], wanted: Wanted) -> io::Result<Vec<Line>> {
     let first = wanted.since_us.map_or(0, |since| {
         // The note before it may still have a line that is not over.
         let after = notes.iter().take_while(|note| note.time_us < since).count();
         notes.get(after.saturating_sub(1)).map_or(0, |note| note.offset)
     });
-    let begin = first.max(metadata.len().saturating_sub(REACH_BYTES));
+    let begin = first.max(length.saturating_sub(REACH_BYTES));
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(begin)).and_then(|_| file.read_to_end(&mut bytes)).map_err(failed)?;
-    let mut lines = lines(&bytes, begin, &notes);
-    let is_within = |line: &Line| {
-        wanted.since_us.is_none_or(|since| line.time_us.is_some_and(|time| time >= since))
-            && wanted.until_us.is_none_or(|until| line.time_us.is_some_and(|time| time <= until))
+    file.seek(SeekFrom::Start(begin))?;
+    file.read_to_end(&mut bytes)?;
+    Ok(lines(&bytes, begin, notes))
+}
+
+/// The last [`REACH_BYTES`] at least of what can only be read from its beginning, and where they begin.
+fn tail(mut from: impl io::Read) -> io::Result<(u64, Vec<u8>)> {
+    let (mut begin, mut bytes) = (0, Vec::new());
+    loop {
+        if from.by_ref().take(REACH_BYTES).read_to_end(&mut bytes)? == 0 {
+            return Ok((begin, bytes));
+        }
+        let excess = (bytes.len() as u64).saturating_sub(REACH_BYTES);
+        begin += excess;
+        bytes.drain(..usize::try_from(excess).unwrap_or(0));
+    }
+}
+
+/// Files that were rotated away, the newest first.
+fn rotated(directory: &Path, name: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let number = |file: &OsStr| -> Option<u32> {
+        let rest = file.to_str()?.strip_prefix(name)?.strip_prefix('.')?;
+        rest.strip_suffix(".gz").unwrap_or(rest).parse().ok()
     };
-    lines.retain(is_within);
-    lines.drain(..lines.len().saturating_sub(wanted.lines));
-    Ok(lines)
+    let mut found: Vec<(u32, PathBuf)> =
+        entries.filter_map(|entry| Some((number(&entry.file_name())?, entry.path()))).collect();
+    found.sort_unstable();
+    found.into_iter().map(|(_, path)| path).collect()
 }
 
 /// Instances of a job that have logs.
@@ -114,15 +170,16 @@ struct Note {
     ticket: u64,
 }
 
-/// The notes of a log, in order; none if there are none, or they are of another file.
-fn read_notes(path: &Path, log: (u64, u64)) -> Vec<Note> {
-    let text = fs::read_to_string(path).unwrap_or_default();
+/// Device and inode of a file, and the notes on it, in order.
+type Notes = ((u64, u64), Vec<Note>);
+
+fn read_notes(path: &Path) -> Option<Notes> {
+    let text = fs::read_to_string(path).ok()?;
     // A line that is not over yet is no line.
-    let Some((whole, _)) = text.rsplit_once('\n') else { return Vec::new() };
+    let (whole, _) = text.rsplit_once('\n')?;
     let mut lines = whole.lines();
-    if lines.next() != Some(format!("log {} {}", log.0, log.1).as_str()) {
-        return Vec::new();
-    }
+    let (device, inode) = lines.next()?.strip_prefix("log ")?.split_once(' ')?;
+    let of = (device.parse().ok()?, inode.parse().ok()?);
     let mut notes: Vec<Note> = Vec::new();
     for line in lines {
         let mut numbers = line.split(' ').map(str::parse::<u64>);
@@ -136,7 +193,7 @@ fn read_notes(path: &Path, log: (u64, u64)) -> Vec<Note> {
         }
         notes.push(Note { offset, time_us, ticket });
     }
-    notes
+    Some((of, notes))
 }
 
 fn lines(bytes: &[u8], begin: u64, notes: &[Note]) -> Vec<Line> {
@@ -152,11 +209,11 @@ fn lines(bytes: &[u8], begin: u64, notes: &[Note]) -> Vec<Line> {
     found
 }
 
-/// Lines and what has happened, in order. What happened before the start that has led to the first line is left out: what was
-/// printed then is not there either.
+/// Lines and what has happened, in order. What happened before the start that has led to the first line of a known time is left
+/// out: what was printed then is not there either, or nobody knows where it belongs.
 #[must_use]
 pub fn merge(lines: Vec<Line>, mut entries: Vec<Entry>) -> Vec<Item> {
-    if let Some(first_us) = lines.first().and_then(|line| line.time_us) {
+    if let Some(first_us) = lines.iter().find_map(|line| line.time_us) {
         let before = entries.partition_point(|entry| entry.time_us <= first_us);
         let start = entries[..before].iter().rposition(|entry| entry.kind == Kind::Start);
         entries.drain(..start.unwrap_or(0));
@@ -260,6 +317,41 @@ mod tests {
         assert!(times(all).iter().all(|(time, ..)| time.is_none()));
         let absent = read(&place, &place.join("notes"), "many", None, all).unwrap_err().to_string();
         assert!(absent.contains("many/a"), "{absent}");
+        fs::remove_dir_all(&place).unwrap();
+    }
+    #[test]
+    fn what_was_rotated_away_is_read_too_the_newest_of_it_with_its_times() {
+        use std::io::Write as _;
+        let place = std::env::temp_dir().join(format!("stayup-rotated-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir_all(place.join("notes")).unwrap();
+        for (name, text) in [("web.log", "six\nseven\n"), ("web.log.1", "four\nfive\n"), ("web.log.10", "one\n")] {
+            fs::write(place.join(name), text).unwrap();
+        }
+        fs::write(place.join("web.log.old"), "no\n").unwrap();
+        fs::write(place.join("web.log.2-a.log"), "no\n").unwrap();
+        let packed = File::create(place.join("web.log.2.gz")).unwrap();
+        let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+        packed.write_all(b"two\nthree\n").unwrap();
+        packed.finish().unwrap();
+        for (name, times) in [("web.log", "0 600 2\n4 700 2\n"), ("web.log.1", "0 400 2\n5 500 2\n")] {
+            let log = fs::metadata(place.join(name)).unwrap();
+            fs::write(place.join("notes").join(name), format!("log {} {}\n{times}", log.dev(), log.ino())).unwrap();
+        }
+        let texts = |wanted| -> Vec<_> {
+            let lines = read(&place, &place.join("notes"), "web", None, wanted).unwrap();
+            lines.into_iter().map(|line| (line.text, line.time_us)).collect()
+        };
+        let all = [("one", None), ("two", None), ("three", None), ("four", Some(400)), ("five", Some(500))];
+        let all = [&all[..], &[("six", Some(600)), ("seven", Some(700))]].concat();
+        let all: Vec<_> = all.into_iter().map(|(text, time)| (text.to_owned(), time)).collect();
+        assert_eq!(texts(Wanted { lines: 100, ..Wanted::default() }), all);
+        for lines in 0..=all.len() {
+            assert_eq!(texts(Wanted { lines, ..Wanted::default() }), all[all.len() - lines..]);
+        }
+        assert_eq!(texts(Wanted { lines: 100, since_us: Some(450), ..Wanted::default() }), all[4..]);
+        fs::remove_file(place.join("web.log")).unwrap();
+        assert_eq!(texts(Wanted { lines: 100, ..Wanted::default() }), all[..5]);
         fs::remove_dir_all(&place).unwrap();
     }
 }

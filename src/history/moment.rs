@@ -47,11 +47,12 @@ impl Moment {
         if matches!(text, "end" | "now") {
             return Ok(Self::End);
         }
-        if let Ok(number) = text.parse() {
-            return Ok(Self::Sequence(number));
-        }
+        // Before the number, which may have a sign for Rust.
         if let Some(after) = text.strip_prefix('+') {
             return span_us(after).map(Self::Boot).ok_or_else(|| BadMoment(text.into()));
+        }
+        if let Ok(number) = text.parse() {
+            return Ok(Self::Sequence(number));
         }
         wall(text).map(Self::Wall).ok_or_else(|| BadMoment(text.into()))
     }
@@ -186,6 +187,7 @@ mod tests {
         assert_eq!(Moment::parse("1234").unwrap(), Moment::Sequence(1234));
         assert_eq!(Moment::parse(" end").unwrap(), Moment::End);
         assert_eq!(Moment::parse("+1.5").unwrap(), Moment::Boot(1_500_000));
+        assert_eq!(Moment::parse("+2").unwrap(), Moment::Boot(2_000_000));
         assert_eq!(Moment::parse("+2 minutes").unwrap(), Moment::Boot(120_000_000));
         assert_eq!(Moment::parse("@17.25").unwrap(), Moment::Wall(17_250_000));
         assert_eq!(Moment::parse("1970-01-01T00:01:00Z").unwrap(), Moment::Wall(60_000_000));

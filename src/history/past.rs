@@ -3,21 +3,16 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
-use std::thread;
 
 use journal::{FileStorage, Frame, Look, OpenError, Reach, Severity, Storage, look};
-use machine::change::Change;
 use machine::effect::Nobody;
 use machine::state::State;
 use record::{CodecError, Turn};
 
 use crate::bundle::{self, BundleError};
 use crate::moment::Moment;
+use crate::replay::replay;
 use crate::source::Source;
-
-/// Frames that are dealt with together.
-const BATCH: usize = 128;
 
 /// Why the past cannot be told.
 #[derive(Debug)]
@@ -208,30 +203,7 @@ impl Past {
     /// # Errors
     /// When a frame cannot be read.
     pub fn state_after(&self, count: usize) -> Result<State, PastError> {
-        let mut state = self.base.clone();
-        let frames = &self.frames()[..count];
-        // Reading frames costs as much as applying what they say, so a second processor can do it.
-        thread::scope(|scope| {
-            let (batches_in, batches) = mpsc::sync_channel(4);
-            let (applied_in, applied) = mpsc::channel::<Vec<Vec<Change>>>();
-            scope.spawn(move || {
-                for batch in frames.chunks(BATCH) {
-                    // Memory is given back by the thread that it was given to; anything else has both wait for each other.
-                    applied.try_iter().for_each(drop);
-                    let decoded: Result<Vec<_>, _> = batch.iter().map(changes).collect();
-                    if batches_in.send(decoded).is_err() {
-                        return;
-                    }
-                }
-            });
-            for batch in batches {
-                let batch = batch?;
-                batch.iter().flatten().for_each(|change| state.apply(change, &mut Nobody));
-                // Nobody is there any more when it was the last one.
-                let _ = applied_in.send(batch);
-            }
-            Ok(state)
-        })
+        replay(&self.base, &self.frames()[..count])
     }
 }
 
@@ -244,10 +216,6 @@ pub fn storage(directory: &Path) -> Result<FileStorage, PastError> {
         io::ErrorKind::NotFound => PastError::NoJournal(directory.to_path_buf()),
         _ => PastError::Io(directory.to_path_buf(), error),
     })
-}
-
-fn changes(frame: &Frame) -> Result<Vec<Change>, PastError> {
-    record::decode_changes(&frame.payload).map_err(|error| PastError::Frame(frame.sequence, error))
 }
 
 /// Decodes a frame.

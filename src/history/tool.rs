@@ -17,7 +17,7 @@ use crate::damage::{self, Damage};
 use crate::dump::Dump;
 use crate::moment::{Clock, Moment};
 use crate::names::Names;
-use crate::past::{self, Past, PastError};
+use crate::past::{self, Past, PastError, decode};
 use crate::select::Selection;
 use crate::source::Source;
 use crate::{dot, plot, stats, why};
@@ -231,10 +231,12 @@ fn run(command: Command) -> Result<u8, PastError> {
             dump(&journal.source(), &Dump { selection, json, clock }, follow)
         }
         Command::Verify { journal, quiet } => verify(&journal.source(), quiet),
-        Command::State { journal, at, json } => print(&at::write(&state_at(&journal.source(), at)?, json)),
+        Command::State { journal, at, json } => {
+            let past = open(&journal.source(), at::reach(at))?;
+            print(&at::write(&state_at(&past, at, &clock)?, json))
+        }
         Command::Diff { journal, from, to } => {
-            let source = journal.source();
-            let text = at::diff(&state_at(&source, from)?, &state_at(&source, to)?);
+            let text = diff(&journal.source(), from, to, &clock)?;
             print(&text)?;
             Ok(if text.is_empty() { 0 } else { EXIT_FOUND })
         }
@@ -253,7 +255,10 @@ fn run(command: Command) -> Result<u8, PastError> {
             let chart = plot::chart(&open(&journal.source(), Reach::All)?, &selection)?;
             print(&if html { plot::html(&chart) } else { plot::svg(&chart, &clock) })
         }
-        Command::Dot { journal, files: true } => print(&dot::of_job_files(&state_at(&journal.source(), Moment::End)?)),
+        Command::Dot { journal, files: true } => {
+            let past = open(&journal.source(), Reach::Present)?;
+            print(&dot::of_job_files(&past.state_after(past.frames().len())?))
+        }
         Command::Dot { journal, files: false } => print(&dot::of_past(&open(&journal.source(), Reach::All)?)?),
         Command::Cut { journal, after, bytes, copy } => {
             make_damaged(&journal.source(), &copy, &Damage::Cut { after, bytes })
@@ -277,20 +282,38 @@ fn run(command: Command) -> Result<u8, PastError> {
 /// Reads a journal, and says so if it is not all that it was.
 fn open(source: &Source, reach: Reach) -> Result<Past, PastError> {
     let past = Past::open(source, reach)?;
-    if let Some(remark) = past.remark() {
-        eprintln!("initjournal: {remark}");
-    }
+    tell(past.remark().as_ref());
     Ok(past)
 }
 
-/// The state at a moment; says so where the journal ends before it.
-fn state_at(source: &Source, moment: Moment) -> Result<State, PastError> {
-    let past = open(source, at::reach(moment))?;
+fn tell(remark: Option<&String>) {
+    if let Some(remark) = remark {
+        eprintln!("initjournal: {remark}");
+    }
+}
+
+/// What changed between two moments. Each is looked for on its own: behind a damage, another way leads there than before it.
+fn diff(source: &Source, from: Moment, to: Moment, clock: &Clock) -> Result<String, PastError> {
+    let past = open(source, at::reach(from))?;
+    let (before, remark) = (state_at(&past, from, clock)?, past.remark());
+    let past = Past::open(source, at::reach(to))?;
+    tell(past.remark().as_ref().filter(|other| remark.as_ref() != Some(*other)));
+    Ok(at::diff(&before, &state_at(&past, to, clock)?))
+}
+
+/// The state at a moment; says so where the journal ends before it or begins after it.
+fn state_at(past: &Past, moment: Moment, clock: &Clock) -> Result<State, PastError> {
     let last = past.look.report.last_sequence;
     if matches!(moment, Moment::Sequence(wanted) if wanted > last) {
         eprintln!("initjournal: the journal ends at frame {last}; this is the state there");
     }
-    at::state_at(&past, moment)
+    let count = past.frames_until(moment)?;
+    let first = past.frames().first().filter(|_| count == 0 && matches!(moment, Moment::Wall(_) | Moment::Boot(_)));
+    if let Some(stamp) = first.and_then(|first| decode(first).ok()?.stamp) {
+        let (begin, boot_s) = (clock.full(stamp.wall_us), stamp.boot_us as f64 / 1e6);
+        eprintln!("initjournal: the journal begins at {begin} (+{boot_s:.1}s); nothing is known of the time before");
+    }
+    past.state_after(count)
 }
 
 fn print(text: &str) -> Result<u8, PastError> {
@@ -301,7 +324,8 @@ fn print(text: &str) -> Result<u8, PastError> {
 }
 
 fn dump(source: &Source, dump: &Dump, follow: bool) -> Result<u8, PastError> {
-    let mut out = BufWriter::with_capacity(1 << 18, io::stdout().lock());
+    // Pieces of text that are larger than the buffer go out without being copied.
+    let mut out = BufWriter::with_capacity(1 << 15, io::stdout().lock());
     let past = open(source, Reach::All)?;
     let mut names = Names::of(&past.base);
     dump.write(past.frames(), &mut names, &mut out)?;

@@ -81,14 +81,38 @@ pub fn why(past: &Past, job: &str, instance: Option<&str>, clock: &Clock) -> Res
             None => format!("{} stop/waiting\n", name.title()),
         };
         text.push_str(&line);
-        let mut teller = Teller { causes: &causes, clock, text: &mut text, told: HashSet::new() };
-        if let Some((sequence, failure)) = causes.failures.get(&name) {
-            let _ = writeln!(teller.text, "├─ failed: {failure} (frame {sequence})");
-        }
-        teller.tell_job(&name, u64::MAX, "");
-        teller.tell_start_before(&name);
+        let mut teller = Teller { causes: &causes, clock, told: HashSet::new() };
+        let failure = causes.failures.get(&name);
+        let mut nodes: Vec<Node> = failure
+            .map(|(sequence, failure)| Node::leaf(format!("failed: {failure} (frame {sequence})")))
+            .into_iter()
+            .collect();
+        nodes.push(teller.job(&name, u64::MAX, 0));
+        nodes.extend(teller.start_before(&name));
+        write_below(&mut text, &nodes, "");
     }
     Ok(text)
+}
+
+/// A cause, and the causes of that.
+struct Node {
+    text: String,
+    below: Vec<Node>,
+}
+
+impl Node {
+    fn leaf(text: impl Into<String>) -> Self {
+        Self { text: text.into(), below: Vec::new() }
+    }
+}
+
+fn write_below(text: &mut String, nodes: &[Node], indent: &str) {
+    for (number, node) in nodes.iter().enumerate() {
+        let (mark, line) = if number + 1 == nodes.len() { ("└─", "   ") } else { ("├─", "│  ") };
+        // A String takes everything.
+        let _ = writeln!(text, "{indent}{mark} {}", node.text);
+        write_below(text, &node.below, &format!("{indent}{line}"));
+    }
 }
 
 impl Causes {
@@ -150,7 +174,6 @@ impl Causes {
 struct Teller<'a> {
     causes: &'a Causes,
     clock: &'a Clock,
-    text: &'a mut String,
     told: HashSet<u64>,
 }
 
@@ -162,61 +185,52 @@ impl Teller<'_> {
         }
     }
 
-    fn put(&mut self, indent: &str, text: &str) {
-        // A String takes everything.
-        let _ = writeln!(self.text, "{indent}└─ {text}");
+    /// The last change of a job's goal up to a frame.
+    fn turning(&self, name: &JobName, until: u64) -> Option<&Turning> {
+        self.causes.turnings.get(name)?.iter().rfind(|turning| turning.sequence <= until)
     }
 
     /// Why a job's goal is what it was up to a frame.
-    fn tell_job(&mut self, name: &JobName, until: u64, indent: &str) {
-        let turnings = self.causes.turnings.get(name).map_or(&[][..], Vec::as_slice);
-        let Some(last) = turnings.iter().rfind(|turning| turning.sequence <= until) else {
-            self.put(indent, "so it was already where the journal begins");
-            return;
+    fn job(&mut self, name: &JobName, until: u64, depth: usize) -> Node {
+        let Some(last) = self.turning(name, until) else {
+            return Node::leaf("so it was already where the journal begins");
         };
-        let when = self.when(last.sequence, last.stamp);
-        self.put(indent, &format!("goal {} ({when})", last.goal.name()));
-        let deeper = format!("{indent}   ");
-        if deeper.len() > DEPTH * 3 {
-            self.put(&deeper, "…");
-            return;
-        }
+        let text = format!("goal {} ({})", last.goal.name(), self.when(last.sequence, last.stamp));
         let events: Vec<u64> =
             last.events.iter().copied().filter(|event| self.causes.events.contains_key(event)).collect();
-        if events.is_empty() {
-            self.put(&deeper, &last.origin);
-        }
-        for event in events {
-            self.tell_event(event, &deeper);
-        }
+        let below = if depth >= DEPTH {
+            vec![Node::leaf("…")]
+        } else if events.is_empty() {
+            vec![Node::leaf(last.origin.as_str())]
+        } else {
+            events.into_iter().filter_map(|event| self.event(event, depth + 1)).collect()
+        };
+        Node { text, below }
     }
 
     /// What is at rest was started by something, too.
-    fn tell_start_before(&mut self, name: &JobName) {
-        let turnings = self.causes.turnings.get(name).map_or(&[][..], Vec::as_slice);
-        let is_stopped = turnings.last().is_some_and(|last| last.goal == Goal::Stop);
-        if let Some(start) = turnings.iter().rfind(|turning| turning.goal == Goal::Start).filter(|_| is_stopped) {
-            self.put("", "before that");
-            self.tell_job(name, start.sequence, "   ");
-        }
+    fn start_before(&mut self, name: &JobName) -> Option<Node> {
+        let turnings = self.causes.turnings.get(name)?;
+        turnings.last().filter(|last| last.goal == Goal::Stop)?;
+        let start = turnings.iter().rfind(|turning| turning.goal == Goal::Start)?;
+        Some(Node { text: "before that".into(), below: vec![self.job(name, start.sequence, 1)] })
     }
 
-    fn tell_event(&mut self, number: u64, indent: &str) {
-        let Some(event) = self.causes.events.get(&number) else { return };
-        let when = self.when(event.sequence, event.stamp);
-        self.put(indent, &format!("{} ({when})", event.text));
-        let deeper = format!("{indent}   ");
-        if !self.told.insert(number) {
-            self.put(&deeper, "told above");
+    fn event(&mut self, number: u64, depth: usize) -> Option<Node> {
+        let event = self.causes.events.get(&number)?;
+        let text = format!("{} ({})", event.text, self.when(event.sequence, event.stamp));
+        let below = if !self.told.insert(number) {
+            vec![Node::leaf("told above")]
         } else if let Some(teller) = &event.teller {
-            if !event.origin.is_empty() {
-                self.put(&deeper, &event.origin);
-            }
-            self.tell_job(teller, event.sequence, &deeper);
+            // What a goal was changed for in the same turn, the goal tells.
+            let is_told = self.turning(teller, event.sequence).is_some_and(|last| last.sequence == event.sequence);
+            let origin = (!is_told && !event.origin.is_empty()).then(|| Node::leaf(event.origin.as_str()));
+            origin.into_iter().chain([self.job(teller, event.sequence, depth + 1)]).collect()
         } else if event.origin.is_empty() {
-            self.put(&deeper, "init itself");
+            vec![Node::leaf("init itself")]
         } else {
-            self.put(&deeper, &event.origin);
-        }
+            vec![Node::leaf(event.origin.as_str())]
+        };
+        Some(Node { text, below })
     }
 }

@@ -225,6 +225,11 @@ impl State {
         }
     }
 
+    /// Announcements that the manager has not reported as performed, with their numbers.
+    pub fn outbox(&self) -> impl Iterator<Item = (u64, &Arc<Announcement>)> {
+        self.outbox.iter().map(|(number, announcement)| (*number, announcement))
+    }
+
     /// Whether there are announcements that the manager has not reported as performed.
     #[must_use]
     pub fn has_outbox(&self) -> bool {

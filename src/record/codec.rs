@@ -7,6 +7,8 @@
 //! | 1 | the changes | the state |
 //! | 2 | the stamp, the origin, the changes | (not written) |
 //!
+//! Views are read by [`crate::wire`], which knows the same bytes.
+//!
 //! A new version adds a branch to the `decode` functions; the old ones stay for ever.
 
 use std::fmt;
@@ -15,6 +17,7 @@ use machine::change::Change;
 use machine::state::State;
 use serde::{Deserialize, Serialize};
 
+use crate::wire::Wire;
 use crate::{ChangeView, Origin, OriginView, Stamp, Turn, TurnView};
 
 /// The version that is written of turns, and the newest that is read.
@@ -83,12 +86,21 @@ pub fn decode_turn(bytes: &[u8]) -> Result<Turn, CodecError> {
 pub fn view_turn(bytes: &[u8]) -> Result<TurnView<'_>, CodecError> {
     match bytes.split_first() {
         None => Err(CodecError::Empty),
-        Some((1, body)) => Ok(TurnView { stamp: None, origin: OriginView::Unknown, changes: decode(body)? }),
+        Some((1, body)) => Ok(TurnView { stamp: None, origin: OriginView::Unknown, changes: view(body)? }),
         Some((2, body)) => {
-            let (stamp, origin, changes): (Stamp, OriginView<'_>, Vec<ChangeView<'_>>) = decode(body)?;
+            let (stamp, origin, changes): (Stamp, OriginView<'_>, Vec<ChangeView<'_>>) = view(body)?;
             Ok(TurnView { stamp: Some(stamp), origin, changes })
         }
         Some((version, _)) => Err(CodecError::NewerVersion(*version)),
+    }
+}
+
+fn view<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
+    let mut wire = Wire::new(body);
+    match (T::deserialize(&mut wire), wire.left()) {
+        (Ok(value), 0) => Ok(value),
+        (Ok(_), left) => Err(CodecError::Malformed(format!("{left} bytes too many"))),
+        (Err(error), _) => Err(CodecError::Malformed(error.to_string())),
     }
 }
 

@@ -11,8 +11,10 @@ mod codec;
 mod meta;
 mod notes;
 mod origin;
+mod own;
 mod times;
 mod view;
+mod wire;
 
 pub use codec::{
     CodecError, VERSION, decode_changes, decode_stamp, decode_state, decode_turn, digest, encode_state, encode_turn,

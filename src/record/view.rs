@@ -327,6 +327,8 @@ mod tests {
         let plain = |text: String| text.replace("View", "");
         assert_eq!(plain(format!("{:?}", view.changes)), format!("{:?}", owned.changes));
         assert_eq!(plain(format!("{:?}", view.origin)), format!("{:?}", owned.origin));
+        let changes: Vec<_> = view.changes.into_iter().map(crate::ChangeView::into_change).collect();
+        assert_eq!(changes, owned.changes);
     }
 
     /// Whether there is something that begins like this, with all that follows being zeros, ones or twos.
@@ -335,9 +337,12 @@ mod tests {
         for fill in [0, 1, 2] {
             for length in 0..300 {
                 let bytes: Vec<u8> = begin.iter().copied().chain(std::iter::repeat_n(fill, length)).collect();
-                if let Ok(owned) = decode_turn(&bytes) {
-                    assert_same(&bytes, &owned);
-                    is_found = true;
+                match decode_turn(&bytes) {
+                    Ok(owned) => {
+                        assert_same(&bytes, &owned);
+                        is_found = true;
+                    }
+                    Err(_) => assert!(view_turn(&bytes).is_err(), "{bytes:?}"),
                 }
             }
         }

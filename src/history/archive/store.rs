@@ -2,31 +2,52 @@
 //!
 //! | tree | key | value |
 //! |---|---|---|
-//! | `turns` | run (24), sequence (8) | the frame's payload, as the journal had it |
-//! | `lines` | time (8), run, sequence, number in the turn (2) | an [`Entry`] in JSON |
-//! | `jobs` | name of the job, a zero byte, and the key of `lines` | nothing: the entry is there |
+//! | `blocks` | run (24), first sequence (8) | turns with their frames and entries, see [`super::block`] |
+//! | `times` | time of its last turn (8), and the key of a block | nothing: the block is there |
+//! | `jobs-in-blocks` | name of a job in it, a zero byte, and the key of `times` | nothing |
 //! | `boots` | run | a [`Boot`] in JSON |
 //!
-//! Numbers are big-endian, so that keys are in order. Everything is put under a key that follows from the frame, so that
-//! putting it again changes nothing. `Boot::through` is raised only after everything up to it was flushed: after a crash,
-//! archiving goes on from there, whatever of the rest has reached the disk.
+//! Numbers are big-endian, so that keys are in order. `Boot::through` is raised only after everything up to it was flushed:
+//! after a crash, archiving goes on from there. What of the rest has reached the disk is then taken out of the last block before
+//! it is put there once more, so nothing is there twice.
+//!
+//! A block that is not large yet is written anew with what comes next, under its old key, so whoever reads meanwhile finds it in
+//! any case. A way to a block (in `times` and `jobs-in-blocks`) may be older than the block; one that leads nowhere says nothing.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use journal::Identity;
 use serde::{Deserialize, Serialize};
 use sled::{Batch, Db, Tree};
 
+use super::block::{self, Record};
 use super::entry::Entry;
+use super::lines::Lines;
+use super::older;
 
 /// Memory for pages of the database, in bytes.
 const CACHE_BYTES: u64 = 4 << 20;
 
-/// Turns that are removed at once.
+/// Bytes of a block's key.
+pub(super) const BLOCK_KEY_BYTES: usize = 32;
+
+/// A block is full when it has so many bytes. sled keeps up to sixteen of them in a page, whatever their size, and a page in memory
+/// for each of its 256 shards; pages of more than 128 KiB are files of their own.
+const BLOCK_BYTES: usize = 12 << 10;
+
+/// One that has fewer is written anew with what comes next: where little happens, a few turns at a time, each of them would be a
+/// block of its own otherwise.
+const SMALL_BYTES: usize = 4 << 10;
+
+/// How long the lock of a database that we had open ourselves is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Turns that are removed at once, if blocks were not removed whole.
 const PRUNED_AT_ONCE: usize = 10_000;
 
 /// Why the archive cannot be used.
@@ -77,8 +98,12 @@ impl Run {
         Self(bytes)
     }
 
-    fn read(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The boot id in hexadecimal digits.
@@ -148,9 +173,9 @@ pub struct Archived {
 #[derive(Debug)]
 pub struct Store {
     database: Db,
-    turns: Tree,
-    lines: Tree,
-    jobs: Tree,
+    pub(super) blocks: Tree,
+    pub(super) times: Tree,
+    pub(super) jobs: Tree,
     boots: Tree,
 }
 
@@ -160,7 +185,7 @@ impl Store {
     /// # Errors
     /// When another process has it, or it cannot be made.
     pub fn open(directory: &Path) -> Result<(Self, Option<PathBuf>), StoreError> {
-        match Self::try_open(directory) {
+        match older::finish(directory).and_then(|()| Self::try_open(directory)) {
             Ok(store) => Ok((store, None)),
             Err(StoreError::Database(sled::Error::Io(error))) if is_lock(&error) => {
                 Err(StoreError::Busy(directory.to_path_buf()))
@@ -168,6 +193,7 @@ impl Store {
             Err(StoreError::Database(sled::Error::Io(error))) if is_surroundings(&error) => {
                 Err(StoreError::Io(directory.to_path_buf(), error))
             }
+            Err(StoreError::Io(path, error)) => Err(StoreError::Io(path, error)),
             Err(_) => {
                 let aside = set_aside(directory)?;
                 Ok((Self::try_open(directory)?, Some(aside)))
@@ -176,17 +202,29 @@ impl Store {
     }
 
     fn try_open(directory: &Path) -> Result<Self, StoreError> {
-        let config = sled::Config::default()
-            .path(directory)
-            .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
-            .mode(sled::Mode::LowSpace);
-        // sled takes some damage for its own fault, and panics; for us it is damage.
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
-        let database = opened.map_err(|_| StoreError::Damaged("it cannot be read".into()))??;
+        let database = open_database(directory)?;
+        if !older::is_older(&database) {
+            return Self::of(database);
+        }
+        older::convert(&database, directory, &Self::of)?;
+        drop(database);
+        older::replace(directory)?;
+        // The database that was just closed lets go of its lock when its last thread has.
+        let begin = Instant::now();
+        loop {
+            match open_database(directory).and_then(Self::of) {
+                Err(StoreError::Database(sled::Error::Io(error))) if is_lock(&error) && begin.elapsed() < PATIENCE => {
+                    std::thread::sleep(PATIENCE / 100);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn of(database: Db) -> Result<Self, StoreError> {
         let tree = |name: &str| database.open_tree(name);
-        let (turns, lines, jobs, boots) = (tree("turns")?, tree("lines")?, tree("jobs")?, tree("boots")?);
-        let store = Self { database, turns, lines, jobs, boots };
+        let (blocks, times, jobs, boots) = (tree("blocks")?, tree("times")?, tree("jobs-in-blocks")?, tree("boots")?);
+        let store = Self { database, blocks, times, jobs, boots };
         store.boots()?;
         Ok(store)
     }
@@ -222,61 +260,87 @@ impl Store {
     /// When the database cannot take them. Putting them again is right.
     pub fn put(&self, run: Run, turns: &[Archived]) -> Result<(), StoreError> {
         let mut boot = self.boot(run)?;
-        let (mut lines, mut jobs, mut frames) = (Batch::default(), Batch::default(), Batch::default());
-        let through = boot.through;
-        for turn in turns.iter().filter(|turn| turn.sequence > through) {
-            frames.insert(turn_key(run, turn.sequence).as_slice(), turn.payload.as_slice());
-            for (number, entry) in turn.entries.iter().enumerate() {
-                let key = line_key(run, turn, number);
-                // Text and numbers only: it cannot fail.
-                let value = serde_json::to_vec(entry).unwrap_or_default();
-                jobs.insert(job_key(&entry.job, &key), Vec::new());
-                lines.insert(key, value);
-            }
-            boot.count(turn.time_us, turn.payload.len(), &turn.entries);
-        }
-        self.lines.apply_batch(lines)?;
-        self.jobs.apply_batch(jobs)?;
-        self.turns.apply_batch(frames)?;
+        let known = turns.partition_point(|turn| turn.sequence <= boot.through);
+        self.write(run, boot.through, &turns[known..])?;
         self.database.flush()?;
-        if let Some(last) = turns.last() {
-            boot.through = boot.through.max(last.sequence);
+        for turn in &turns[known..] {
+            boot.count(turn.time_us, turn.payload.len(), &turn.entries);
+            boot.through = turn.sequence;
         }
-        self.boots.insert(run.0, serde_json::to_vec(&boot).unwrap_or_default())?;
+        self.put_boot(run, &boot)?;
+        self.database.flush()?;
+        Ok(())
+    }
+
+    /// Writes turns, all of them after `through`, in place of whatever there is after it.
+    fn write(&self, run: Run, through: u64, turns: &[Archived]) -> Result<(), StoreError> {
+        let Some(first) = turns.first() else { return Ok(()) };
+        let mut batches = Batches::default();
+        let mut pieces = Pieces::default();
+        for item in self.blocks.scan_prefix(run.0).rev() {
+            let (key, value) = item?;
+            let records = block::records(&value)?;
+            let good = &records[..records.partition_point(|record| record.sequence <= through)];
+            let is_whole = good.len() == records.len();
+            let is_small = value.len() < SMALL_BYTES;
+            if is_whole && !(is_small && good.last().is_none_or(|last| last.time_us <= first.time_us)) {
+                break;
+            }
+            batches.remove(&key, &records);
+            good.iter().for_each(|record| pieces.add(*record));
+            if !good.is_empty() {
+                break;
+            }
+        }
+        let mut buffer = Vec::new();
+        for turn in turns {
+            buffer.clear();
+            buffer.extend(block::begin());
+            block::add(&mut buffer, turn);
+            block::records(&buffer)?.into_iter().for_each(|record| pieces.add(record));
+        }
+        for piece in &pieces.blocks {
+            batches.insert(run, piece)?;
+        }
+        batches.apply(self)
+    }
+
+    /// Notes what is known of a run.
+    pub(super) fn put_boot(&self, run: Run, boot: &Boot) -> Result<(), StoreError> {
+        self.boots.insert(run.0, serde_json::to_vec(boot).unwrap_or_default())?;
+        Ok(())
+    }
+
+    /// Takes turns over from another database, in order and the whole of a run.
+    pub(super) fn take_over(&self, run: Run, turns: &[Archived]) -> Result<(), StoreError> {
+        let through = turns.first().map_or(0, |first| first.sequence.saturating_sub(1));
+        self.write(run, through, turns)
+    }
+
+    /// Has all on disk when it returns.
+    pub(super) fn flush(&self) -> Result<(), StoreError> {
         self.database.flush()?;
         Ok(())
     }
 
     /// Frames of a run in order: number and payload.
     pub fn turns(&self, run: Run) -> impl Iterator<Item = Result<(u64, Vec<u8>), StoreError>> {
-        self.turns.scan_prefix(run.0).map(|item| {
-            let (key, value) = item?;
-            let number = key.get(24..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
-            let number = number.ok_or_else(|| StoreError::Damaged("a key of turns".into()))?;
-            Ok((number, value.to_vec()))
+        self.blocks.scan_prefix(run.0).flat_map(|item| {
+            let turns = || {
+                let (_, value) = item?;
+                let records = block::records(&value)?;
+                Ok(records.into_iter().map(|record| (record.sequence, record.payload.to_vec())).collect::<Vec<_>>())
+            };
+            match turns() {
+                Ok(turns) => turns.into_iter().map(Ok).collect(),
+                Err(error) => vec![Err(error)],
+            }
         })
     }
 
     /// Lines, newest first: of one job or of all.
-    pub fn lines(&self, job: Option<&str>) -> Box<dyn Iterator<Item = Result<(Run, Entry), StoreError>> + '_> {
-        let prefix = job.map_or_else(Vec::new, |job| job_key(job, &[]));
-        let skip = prefix.len();
-        let tree = if job.is_some() { &self.jobs } else { &self.lines };
-        Box::new(tree.scan_prefix(prefix).rev().filter_map(move |item| {
-            let line = || {
-                let (key, value) = item?;
-                let line_key = &key[skip.min(key.len())..];
-                let value = if skip > 0 { self.lines.get(line_key)? } else { Some(value) };
-                // It was too old, and its way here goes next.
-                let Some(value) = value else { return Ok(None) };
-                let run = line_key.get(8..32).and_then(Run::read);
-                let run = run.ok_or_else(|| StoreError::Damaged("a key of lines".into()))?;
-                let entry = serde_json::from_slice(&value)
-                    .map_err(|error| StoreError::Damaged(format!("a value of lines: {error}")))?;
-                Ok(Some((run, entry)))
-            };
-            line().transpose()
-        }))
+    pub fn lines(&self, job: Option<&str>) -> Lines<'_> {
+        Lines::new(self, job)
     }
 
     /// Removes what is over the limits, the oldest first; at most a bounded number of turns, so that it may have to be
@@ -293,64 +357,137 @@ impl Store {
             return Ok(false);
         }
         let mut excess = total.saturating_sub(limits.bytes);
-        let mut batch = Batch::default();
         let (mut first_us, mut count) = (boot.last_us + 1, 0);
-        for item in self.turns.scan_prefix(run.0) {
+        let mut batches = Batches::default();
+        for item in self.blocks.scan_prefix(run.0) {
             let (key, value) = item?;
-            let stamp = record::decode_turn(&value).ok().and_then(|turn| turn.stamp);
-            let time_us = stamp.map_or(0, |stamp| stamp.wall_us);
-            if count == PRUNED_AT_ONCE || (excess == 0 && time_us >= oldest_allowed) {
-                first_us = time_us;
+            let records = block::records(&value)?;
+            if count >= PRUNED_AT_ONCE {
+                first_us = records.first().map_or(first_us, |first| first.time_us);
                 break;
             }
-            count += 1;
-            boot.turns = boot.turns.saturating_sub(1);
-            boot.bytes = boot.bytes.saturating_sub(value.len() as u64);
-            excess = excess.saturating_sub(value.len() as u64);
-            batch.remove(key);
+            let is_over = |record: &&Record<'_>| {
+                let is_over = excess > 0 || record.time_us < oldest_allowed;
+                excess = excess.saturating_sub(if is_over { record.payload.len() as u64 } else { 0 });
+                is_over
+            };
+            let over: Vec<&Record<'_>> = records.iter().take_while(is_over).collect();
+            boot.turns = boot.turns.saturating_sub(over.len() as u64);
+            boot.bytes = boot.bytes.saturating_sub(over.iter().map(|record| record.payload.len() as u64).sum());
+            count += over.len();
+            let left = &records[over.len()..];
+            if left.len() < records.len() {
+                batches.remove(&key, &records);
+                let mut piece = block::begin();
+                left.iter().for_each(|record| piece.extend_from_slice(record.bytes));
+                batches.insert(run, &piece)?;
+            }
+            if let Some(first) = left.first() {
+                first_us = first.time_us;
+                break;
+            }
         }
-        self.turns.apply_batch(batch)?;
-        self.prune_lines(first_us)?;
+        batches.apply(self)?;
         boot.first_us = first_us;
-        self.boots.insert(run.0, serde_json::to_vec(&boot).unwrap_or_default())?;
+        self.put_boot(run, &boot)?;
         self.database.flush()?;
         Ok(count > 0)
     }
+}
 
-    /// Removes lines of before a time.
-    fn prune_lines(&self, before_us: u64) -> Result<(), StoreError> {
-        for item in self.lines.range(..before_us.to_be_bytes().to_vec()) {
-            let (key, value) = item?;
-            if let Ok(entry) = serde_json::from_slice::<Entry>(&value) {
-                self.jobs.remove(job_key(&entry.job, &key))?;
-            }
-            self.lines.remove(key)?;
+/// What goes into the trees at once. Each tree takes its own whole or not at all.
+#[derive(Debug, Default)]
+struct Batches {
+    blocks: Batch,
+    times: Batch,
+    jobs: Batch,
+}
+
+impl Batches {
+    /// Removes a block, and the ways to it.
+    fn remove(&mut self, key: &[u8], records: &[Record<'_>]) {
+        self.blocks.remove(key);
+        let Some(last) = records.last() else { return };
+        let way = way(last.time_us, key);
+        for job in jobs(records) {
+            self.jobs.remove(job_key(job, &way));
         }
+        self.times.remove(way);
+    }
+
+    /// Puts a block where it belongs, and ways to it.
+    fn insert(&mut self, run: Run, block: &[u8]) -> Result<(), StoreError> {
+        let records = block::records(block)?;
+        let (Some(first), Some(last)) = (records.first(), records.last()) else { return Ok(()) };
+        let key = block_key(run, first.sequence);
+        let way = way(last.time_us, &key);
+        self.blocks.insert(key.as_slice(), block);
+        for job in jobs(&records) {
+            self.jobs.insert(job_key(job, &way), Vec::new());
+        }
+        self.times.insert(way, Vec::new());
+        Ok(())
+    }
+
+    fn apply(self, store: &Store) -> Result<(), StoreError> {
+        store.blocks.apply_batch(self.blocks)?;
+        store.times.apply_batch(self.times)?;
+        store.jobs.apply_batch(self.jobs)?;
         Ok(())
     }
 }
 
-fn turn_key(run: Run, sequence: u64) -> [u8; 32] {
-    let mut key = [0; 32];
+/// Turns on their way into blocks.
+#[derive(Debug, Default)]
+struct Pieces {
+    blocks: Vec<Vec<u8>>,
+    last_us: u64,
+}
+
+impl Pieces {
+    fn add(&mut self, record: Record<'_>) {
+        // Where the clock was set back, a block ends: within one, times do not fall.
+        let is_later = self.last_us <= record.time_us;
+        let goes_on = |block: &&mut Vec<u8>| is_later && block.len() + record.bytes.len() <= BLOCK_BYTES;
+        match self.blocks.last_mut().filter(goes_on) {
+            Some(block) => block.extend_from_slice(record.bytes),
+            None => self.blocks.push(block::begin().into_iter().chain(record.bytes.iter().copied()).collect()),
+        }
+        self.last_us = record.time_us;
+    }
+}
+
+/// The jobs of which there is something in a block.
+fn jobs<'a>(records: &[Record<'a>]) -> BTreeSet<&'a [u8]> {
+    records.iter().flat_map(Record::entries).map(|(job, _)| job).collect()
+}
+
+pub(super) fn block_key(run: Run, sequence: u64) -> [u8; BLOCK_KEY_BYTES] {
+    let mut key = [0; BLOCK_KEY_BYTES];
     key[..24].copy_from_slice(&run.0);
     key[24..].copy_from_slice(&sequence.to_be_bytes());
     key
 }
 
-fn line_key(run: Run, turn: &Archived, number: usize) -> Vec<u8> {
-    let mut key = turn.time_us.to_be_bytes().to_vec();
-    key.extend_from_slice(&turn_key(run, turn.sequence));
-    key.extend_from_slice(&u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes());
-    key
+/// The key of `times`.
+fn way(time_us: u64, block: &[u8]) -> Vec<u8> {
+    [&time_us.to_be_bytes()[..], block].concat()
 }
 
-/// Names of jobs have no zero byte in them (they are parts of paths).
-fn job_key(job: &str, line: &[u8]) -> Vec<u8> {
-    let mut key = Vec::with_capacity(job.len() + 1 + line.len());
-    key.extend_from_slice(job.as_bytes());
-    key.push(0);
-    key.extend_from_slice(line);
-    key
+/// The key of `jobs-in-blocks`. Names of jobs have no zero byte in them (they are parts of paths).
+pub(super) fn job_key(job: &[u8], way: &[u8]) -> Vec<u8> {
+    [job, &[0], way].concat()
+}
+
+pub(super) fn open_database(directory: &Path) -> Result<Db, StoreError> {
+    let config = sled::Config::default()
+        .path(directory)
+        .cache_capacity(CACHE_BYTES)
+        .flush_every_ms(None)
+        .mode(sled::Mode::LowSpace);
+    // sled takes some damage for its own fault, and panics; for us it is damage.
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| config.open()));
+    Ok(opened.map_err(|_| StoreError::Damaged("it cannot be read".into()))??)
 }
 
 fn is_lock(error: &io::Error) -> bool {

@@ -9,6 +9,7 @@ use std::thread::{self, Scope};
 use journal::Frame;
 use record::{ChangeView, TurnView};
 
+use super::json;
 use crate::names::Names;
 use crate::past::PastError;
 use crate::telling::{About, Telling};
@@ -108,6 +109,8 @@ fn read<'a>(frames: &'a [Frame], names: &mut Names) -> (Batch<'a>, Option<PastEr
     let mut batch = Batch { turns: Vec::with_capacity(frames.len()), subjects: Vec::new(), names: Vec::new() };
     // Numbers of instances are never used twice.
     let mut known: HashMap<u64, u32> = HashMap::new();
+    // Most changes are about the same one as the change before.
+    let mut last = None;
     for frame in frames {
         let turn = match record::view_turn(&frame.payload) {
             Ok(turn) => turn,
@@ -116,13 +119,18 @@ fn read<'a>(frames: &'a [Frame], names: &mut Names) -> (Batch<'a>, Option<PastEr
         names.learn_from(&turn.changes);
         for change in &turn.changes {
             let subject = names.subject(change).map_or(BY_ITSELF, |number| {
-                *known.entry(number).or_insert_with(|| {
+                if let Some((_, subject)) = last.filter(|(known, _)| *known == number) {
+                    return subject;
+                }
+                let subject = *known.entry(number).or_insert_with(|| {
                     let Some(name) = names.instance(number) else { return BY_ITSELF };
                     let mut text = Vec::new();
                     put_job(&mut text, &name.class, Some(&name.instance));
                     batch.names.push(text);
                     u32::try_from(batch.names.len() - 1).unwrap_or(BY_ITSELF)
-                })
+                });
+                last = Some((number, subject));
+                subject
             });
             batch.subjects.push(subject);
         }
@@ -136,26 +144,26 @@ fn format(batch: &Batch<'_>, buffer: &mut Vec<u8>) {
     let mut prefix = Vec::new();
     for (sequence, turn) in &batch.turns {
         prefix.clear();
-        // A Vec takes everything.
-        let _ = match turn.stamp {
-            Some(stamp) => {
-                write!(prefix, "{{\"sequence\":{sequence},\"time_us\":{},\"boot_us\":{}", stamp.wall_us, stamp.boot_us)
-            }
-            None => write!(prefix, "{{\"sequence\":{sequence}"),
-        };
+        prefix.extend_from_slice(b"{\"sequence\":");
+        json::put_number(&mut prefix, *sequence);
+        if let Some(stamp) = turn.stamp {
+            prefix.extend_from_slice(b",\"time_us\":");
+            json::put_number(&mut prefix, stamp.wall_us);
+            prefix.extend_from_slice(b",\"boot_us\":");
+            json::put_number(&mut prefix, stamp.boot_us);
+        }
         for (index, (change, subject)) in turn.changes.iter().zip(&mut subjects).enumerate() {
             buffer.extend_from_slice(&prefix);
             if index == 0 {
                 buffer.extend_from_slice(b",\"origin\":");
-                // Writing into memory what has only strings as keys cannot fail.
-                let _ = serde_json::to_writer(&mut *buffer, &turn.origin);
+                json::put(buffer, &turn.origin);
             }
             match usize::try_from(*subject).ok().and_then(|subject| batch.names.get(subject)) {
                 Some(name) => buffer.extend_from_slice(name),
                 None => put_own_job(buffer, change),
             }
             buffer.extend_from_slice(b",\"change\":");
-            let _ = serde_json::to_writer(&mut *buffer, change);
+            json::put(buffer, change);
             buffer.extend_from_slice(b"}\n");
         }
     }
@@ -172,9 +180,9 @@ fn put_own_job(buffer: &mut Vec<u8>, change: &ChangeView<'_>) {
 /// The job of a line.
 pub(super) fn put_job(buffer: &mut Vec<u8>, class: &str, instance: Option<&str>) {
     buffer.extend_from_slice(b",\"job\":");
-    let _ = serde_json::to_writer(&mut *buffer, class);
+    json::put_text(buffer, class);
     if let Some(instance) = instance {
         buffer.extend_from_slice(b",\"instance\":");
-        let _ = serde_json::to_writer(&mut *buffer, instance);
+        json::put_text(buffer, instance);
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use history::archive::{Answer, Kind, Limits, Question, Run, Store, ask, now_us};
+use history::archive::{Answer, Archived, Kind, Limits, Question, Run, Store, StoreError, ask, entries, now_us};
+use history::names::Names;
 use journal::Identity;
 use machine::input::Call;
 use machine::job::Cause;
@@ -177,7 +178,7 @@ fn what_is_too_old_or_too_much_goes() {
     assert_eq!(store.lines(None).count(), store.lines(Some("web")).count());
     while store.prune(&Limits { age_us: 0, bytes: forever }, now_us() * 2).unwrap() {}
     assert_eq!((count(&store), store.lines(None).count(), store.boot(run()).unwrap().bytes), (0, 0, 0));
-    assert!(matches!(Store::open(&place.0.join("archive/database")), Err(history::archive::StoreError::Busy(_))));
+    assert!(matches!(Store::open(&place.0.join("archive/database")), Err(StoreError::Busy(_))));
 }
 
 #[test]
@@ -217,4 +218,166 @@ fn journal_and_archive_tell_everything_once() {
     kill(archive);
     let journal_only = history().0;
     assert!(!journal_only.is_empty() && both.ends_with(&journal_only), "{journal_only}");
+}
+
+/// Turns as the archive takes them, and their life.
+fn turns_of(place: &Place, exits: usize) -> Vec<Archived> {
+    let mut init = Init::new(&place.0.join("journal"));
+    init.define("web", "respawn\nrespawn limit unlimited\nexec sleep 1000\n");
+    init.define("db", "exec sleep 1000\n");
+    for class in ["web", "db"] {
+        init.call(Call::Start { class: class.into(), environment: vec![], wait: false });
+    }
+    (0..exits).for_each(|_| init.exit("web", Cause::Status(1)));
+    init.exit("db", Cause::Status(1));
+    let source = history::source::Source::Directory(place.0.join("journal"));
+    let past = history::past::Past::open(&source, journal::Reach::All).unwrap();
+    let mut names = Names::of(&past.base);
+    let archived = past.frames().iter().map(|frame| {
+        let turn = record::decode_turn(&frame.payload).unwrap();
+        names.learn(&turn);
+        let (sequence, time_us) = (frame.sequence, turn.stamp.unwrap().wall_us);
+        Archived { sequence, payload: frame.payload.to_vec(), time_us, entries: entries(sequence, &turn, &names) }
+    });
+    archived.collect()
+}
+
+/// Everything in an archive is what was put there, once, and each job finds its own.
+fn assert_is(store: &Store, turns: &[Archived]) {
+    let found: Vec<_> = store.turns(run()).map(Result::unwrap).collect();
+    assert_eq!(found.len(), turns.len());
+    assert!(found.iter().zip(turns).all(|(found, turn)| found.0 == turn.sequence && found.1 == turn.payload));
+    let lines = |job: Option<&str>| store.lines(job).map(|line| line.unwrap().1).collect::<Vec<_>>();
+    let expected = |job: Option<&str>| {
+        let all = turns.iter().rev().flat_map(|turn| turn.entries.iter().rev());
+        all.filter(|entry| job.is_none_or(|job| job == entry.job)).cloned().collect::<Vec<_>>()
+    };
+    for job in [None, Some("web"), Some("db"), Some("we")] {
+        assert_eq!(lines(job), expected(job), "{job:?}");
+    }
+}
+
+type Rows = Vec<(sled::IVec, sled::IVec)>;
+
+/// Opens what this process had open a moment ago: a child that another test is about to start may still hold its lock.
+fn patiently<T>(mut open: impl FnMut() -> Option<T>) -> T {
+    let mut opened = None;
+    testkit::until("the database is free", || {
+        opened = open();
+        opened.is_some()
+    });
+    opened.unwrap()
+}
+
+fn open(database: &Path) -> Store {
+    patiently(|| match Store::open(database) {
+        Err(StoreError::Busy(_)) => None,
+        other => {
+            let (store, aside) = other.unwrap();
+            assert_eq!(aside, None);
+            Some(store)
+        }
+    })
+}
+
+fn open_raw(database: &Path) -> sled::Db {
+    patiently(|| sled::open(database).ok())
+}
+
+fn rows(database: &Path, tree: &str) -> Rows {
+    open_raw(database).open_tree(tree).unwrap().iter().map(Result::unwrap).collect()
+}
+
+fn set_rows(database: &Path, tree: &str, rows: &Rows) {
+    let database = open_raw(database);
+    let tree = database.open_tree(tree).unwrap();
+    tree.clear().unwrap();
+    rows.iter().for_each(|(key, value)| drop(tree.insert(key, value).unwrap()));
+    database.flush().unwrap();
+}
+
+/// Fear: a crash between two of the trees leaves turns that are there twice, or lines to which no way leads.
+#[test]
+fn what_a_crash_has_left_half_written_is_there_once_in_the_end() {
+    let place = Place::new("half");
+    let turns = turns_of(&place, 120);
+    let database = place.0.join("archive");
+    let put = |pieces: &[&[Archived]]| {
+        let store = open(&database);
+        pieces.iter().for_each(|piece| store.put(run(), piece).unwrap());
+        store
+    };
+    let trees = ["boots", "jobs-in-blocks", "times"];
+    let mut done = 0;
+    // Small pieces, and such as fill several blocks.
+    for (lost, size) in [(1, 3), (2, 7), (3, 40), (1, 600), (3, 900), (2, 2)] {
+        let next = &turns[done..(done + size).min(turns.len())];
+        let before: Vec<Rows> =
+            if done == 0 { vec![Rows::new(); 3] } else { trees.map(|tree| rows(&database, tree)).into() };
+        drop(put(&[next]));
+        for (tree, rows) in trees.iter().zip(&before).take(lost) {
+            set_rows(&database, tree, rows);
+        }
+        let (half, rest) = next.split_at(next.len() / 2);
+        let (less, _) = rest.split_at(rest.len() / 2);
+        let store = put(&[half, less]);
+        done += half.len() + less.len();
+        assert_is(&store, &turns[..done]);
+    }
+    assert_is(&put(&[&turns]), &turns);
+    assert!(turns.len() > 1200 && rows(&database, "blocks").len() < turns.len() / 40);
+}
+
+#[test]
+fn an_archive_of_before_there_were_blocks_is_taken_over() {
+    let place = Place::new("older");
+    let turns = turns_of(&place, 200);
+    let (model, database) = (place.0.join("model"), place.0.join("archive"));
+    let store = open(&model);
+    store.put(run(), &turns).unwrap();
+    let boots = store.boots().unwrap();
+    drop(store);
+    let boots_rows = rows(&model, "boots");
+    let key = &boots_rows[0].0;
+    let (mut frames, mut lines) = (Rows::new(), Rows::new());
+    for turn in &turns {
+        let sequence = turn.sequence.to_be_bytes();
+        frames.push(([&key[..], &sequence[..]].concat().into(), turn.payload.as_slice().into()));
+        for (number, entry) in turn.entries.iter().enumerate() {
+            let number = u16::try_from(number).unwrap().to_be_bytes();
+            let line = [&turn.time_us.to_be_bytes()[..], &key[..], &sequence[..], &number[..]].concat();
+            lines.push((line.into(), serde_json::to_vec(entry).unwrap().into()));
+        }
+    }
+    for (tree, rows) in [("turns", &frames), ("lines", &lines), ("jobs", &Rows::new()), ("boots", &boots_rows)] {
+        set_rows(&database, tree, rows);
+    }
+    // A conversion that was interrupted in the middle, and one that was complete.
+    fs::create_dir_all(database.with_extension("new")).unwrap();
+    let store = open(&database);
+    assert_eq!(store.boots().unwrap(), boots);
+    assert_is(&store, &turns);
+    drop(store);
+    assert!(!database.with_extension("new").exists() && !database.with_extension("older").exists());
+    fs::rename(&database, database.with_extension("new")).unwrap();
+    fs::create_dir_all(database.with_extension("older")).unwrap();
+    assert_is(&open(&database), &turns);
+}
+
+#[test]
+fn lines_are_in_the_order_of_time_even_if_the_clock_was_set_back() {
+    let place = Place::new("clock");
+    let mut turns = turns_of(&place, 60);
+    let (first, count) = (turns[0].time_us, turns.len() as u64);
+    for (turn, number) in turns.iter_mut().zip(0..) {
+        // Back by half of it in the middle.
+        turn.time_us = first + 1000 * if number < count / 2 { number } else { number - count / 4 };
+        turn.entries.iter_mut().for_each(|entry| entry.time_us = turn.time_us);
+    }
+    let (store, _) = Store::open(&place.0.join("archive")).unwrap();
+    turns.chunks(100).for_each(|piece| store.put(run(), piece).unwrap());
+    let mut expected: Vec<_> = turns.iter().flat_map(|turn| &turn.entries).map(|entry| entry.time_us).collect();
+    expected.sort_unstable_by(|a, b| b.cmp(a));
+    let found: Vec<_> = store.lines(None).map(|line| line.unwrap().1.time_us).collect();
+    assert_eq!(found, expected);
 }

@@ -36,7 +36,8 @@ fn the_state_at_every_moment_is_the_one_that_was() {
     let last = &lists.last().unwrap().1;
     assert_eq!(&initjournal(&["state", "-j", &journal]).out, last);
     assert_eq!(&initjournal(&["state", "-j", &journal, "--at", "2030-01-01T00:00:00Z"]).out, last);
-    assert_eq!(initjournal(&["state", "-j", &journal, "--at", "+0"]).out, "");
+    let before = initjournal(&["state", "-j", &journal, "--at", "+0"]);
+    assert!(before.out.is_empty() && before.err.contains("the journal begins at"), "{before:?}");
     let json = initjournal(&["state", "-j", &journal, "--json"]).out;
     let state: machine::state::State = serde_json::from_str(&json).unwrap();
     assert_eq!(&history::listing::list(&state), last);
@@ -65,6 +66,8 @@ fn each_change_is_dumped_once_and_filters_lose_nothing_that_was_asked_for() {
     assert!(initjournal(&["dump", "-j", &journal]).out.contains("initctl (pid 4711, user 1000) asks: start web"));
     let events = initjournal(&["dump", "-j", &journal, "--event", "net-up"]).out;
     assert!(events.contains("event net-up") && !events.contains("web"), "{events}");
+    // A selection goes another way to its JSON than a whole journal.
+    assert_eq!(initjournal(&["dump", "--json", "-j", &journal, "--since", "0"]).out, all.out);
     let half = initjournal(&["dump", "--json", "-j", &journal, "--until", "10"]).out.lines().count();
     let rest = initjournal(&["dump", "--json", "-j", &journal, "--since", "11"]).out.lines().count();
     assert_eq!(half + rest, lines.len());
@@ -75,14 +78,17 @@ fn why_goes_down_to_who_asked() {
     let place = Place::new("why");
     let (journal, _) = life(&place);
     let why = initjournal(&["why", "-j", &journal, "web"]).out;
-    let told: Vec<_> = why.lines().map(|line| line.split(" (").next().unwrap().trim_start()).collect();
+    let told: Vec<_> =
+        why.lines().map(|line| line.split(" (").next().unwrap().trim_start_matches([' ', '│'])).collect();
     let expected = [
         "web stop/waiting",
-        "└─ goal stop",
+        "├─ goal stop",
         "└─ event stopping JOB=db INSTANCE= RESULT=ok",
         "└─ goal stop",
         "└─ initctl",
     ];
+    // Only the last of those that stand below the same one ends its line.
+    assert!(why.contains("\n├─ goal stop (") && why.contains("\n└─ before that\n   └─ goal start ("), "{why}");
     let is_there = expected.iter().all(|line| told.iter().any(|told| told.starts_with(line)));
     assert!(is_there && why.contains("asks: stop db"), "{why}");
     let unknown = initjournal(&["why", "-j", &journal, "nobody"]);
@@ -129,6 +135,8 @@ fn damage_is_found_and_only_in_the_copy() {
     assert!(early.err.is_empty() || early.err.contains("the journal is damaged"), "{early:?}");
     assert_eq!(initjournal(&["verify", "-j", &journal]).status, 0);
     assert_eq!(initjournal(&["cut", "-j", &journal, "--after", "99999", &place.path("no")]).status, 2);
+    let whole = initjournal(&["cut", "-j", &journal, "--after", &at, "--bytes", "4000", &place.path("no")]);
+    assert!(whole.status == 2 && whole.err.contains("bytes: give fewer"), "{whole:?}");
     assert!(!place.0.join("no").exists());
 }
 
@@ -171,6 +179,10 @@ fn replay_and_diff_tell_where_it_changed() {
             && diff.out.contains("+ job web start/running")
     );
     assert_eq!(initjournal(&["diff", "-j", &journal, &to, &to]).status, 0);
+    let flipped = place.path("flipped");
+    assert_eq!(initjournal(&["flip", "-j", &journal, "--frame", &to, &flipped]).status, 0);
+    let said = initjournal(&["diff", "-j", &flipped, &from, &from]).err;
+    assert_eq!(said.matches("the journal is damaged").count(), 1, "{said}");
     assert!(initjournal(&["stats", "-j", &journal]).out.contains("StateChanged"));
 }
 

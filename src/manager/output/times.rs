@@ -2,7 +2,8 @@
 //! that of the logs ([`record::log_notes`]).
 //!
 //! The first line names the log file by device and inode, so that what was noted of one that was moved away is not taken for
-//! the new one's. Each other line is `OFFSET TIME TICKET`: what follows that offset came at that time (microseconds since
+//! the new one's. The notes on that stay as `NAME.1` until they are those on a log of before that, or there is no log of that
+//! name any more. Each other line is `OFFSET TIME TICKET`: what follows that offset came at that time (microseconds since
 //! 1970) from the process of that ticket, or from a memory file if it is 0. Readers take the last line for an offset and
 //! ignore a torn one. Nothing here is needed to log output; what cannot be noted is not noted.
 
@@ -96,7 +97,15 @@ impl Times {
             // Lines of before a truncation of the log say something else than those after it; offsets tell (see readers).
             Some(notes) if (text.len() as u64) < BYTES && text.ends_with(b"\n") => notes,
             Some(notes) => whole_lines(notes),
-            None => &[],
+            None => {
+                // The log before this one was rotated away, and is read for a while still.
+                if !text.is_empty() {
+                    let mut before = path.as_os_str().to_owned();
+                    before.push(".1");
+                    fs::rename(path, before)?;
+                }
+                &[]
+            }
         };
         let new = path.with_extension("new");
         let mut options = OpenOptions::new();
@@ -155,10 +164,12 @@ mod tests {
         times.note("other.log", &other, 0, 9, 1);
         times.note("web.log", &other, 0, 9, 9_000_000_000);
         assert!(notes().lines().count() == 2 && notes().ends_with("\n0 9000000000 9\n"));
+        assert_eq!(fs::read_to_string(place.join("notes/web.log.1")).unwrap(), text, "those on the log before it");
         // Nobody needs the notes of a log that is gone.
         fs::remove_file(place.join("web.log")).unwrap();
         times.sweep(&place);
-        assert!(place.join("notes/other.log").exists() && !place.join("notes/web.log").exists());
+        let is_there = |name: &str| place.join("notes").join(name).exists();
+        assert!(is_there("other.log") && !is_there("web.log") && !is_there("web.log.1"));
         fs::remove_dir_all(&place).unwrap();
     }
 }

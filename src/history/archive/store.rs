@@ -36,13 +36,12 @@ const CACHE_BYTES: u64 = 4 << 20;
 /// Bytes of a block's key.
 pub(super) const BLOCK_KEY_BYTES: usize = 32;
 
-/// A block is full when it has so many bytes. sled keeps up to sixteen of them in a page, whatever their size, and a page in memory
-/// for each of its 256 shards; pages of more than 128 KiB are files of their own.
-const BLOCK_BYTES: usize = 12 << 10;
+/// A block is full when it has so many bytes. sled keeps up to sixteen of them in a page, and lets go of a page only after 64
+/// others were looked at in the same of 256 parts of its cache, so pages must be neither many nor large.
+const BLOCK_BYTES: usize = 2 << 10;
 
-/// One that has fewer is written anew with what comes next: where little happens, a few turns at a time, each of them would be a
-/// block of its own otherwise.
-const SMALL_BYTES: usize = 4 << 10;
+/// One that has fewer is written anew with what comes next: where little happens, each turn would be a block of its own otherwise.
+const SMALL_BYTES: usize = 1 << 10;
 
 /// How long the lock of a database that we had open ourselves is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -325,7 +325,7 @@ fn what_a_crash_has_left_half_written_is_there_once_in_the_end() {
         assert_is(&store, &turns[..done]);
     }
     assert_is(&put(&[&turns]), &turns);
-    assert!(turns.len() > 1200 && rows(&database, "blocks").len() < turns.len() / 40);
+    assert!(turns.len() > 1200 && rows(&database, "blocks").len() < turns.len() / 8);
 }
 
 #[test]

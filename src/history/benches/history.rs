@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,12 +13,14 @@ use std::time::{Duration, Instant};
 
 use history::archive::{Answer, Archived, Question, Run, Store, ask, entries};
 use history::names::Names;
-use journal::{FileStorage, Identity, Log, Options};
+use journal::{FileStorage, Identity, Log, Options, Reach};
 use machine::change::Change;
 use machine::effect::{Caller, Effect};
 use machine::input::{Call, Input, RollCall};
 use machine::job::{Cause, ProcessKind};
 use machine::state::State;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 use record::{Origin, Stamp, Turn};
 
 const JOURNAL_BYTES: u64 = 100_000_000;
@@ -37,15 +40,24 @@ fn main() {
     if is_wanted("state") || is_wanted("dump") {
         let journal = place.0.join("journal");
         let (frames, bytes) = large(&journal);
+        let bare = best_of(5, UsageWho::RUSAGE_SELF, || {
+            journal::look(&FileStorage::read_only(&journal).unwrap(), Reach::All).unwrap();
+        });
+        println!("reading and verifying alone: {bare}");
         if is_wanted("state") {
             for (title, at) in [("the beginning", 100), ("the middle", frames / 2), ("the end", frames)] {
-                let took = best_of(5, || run(&journal, &["state", "--at", &at.to_string()]));
-                println!("state --at {title}: {:.0} ms", took.as_secs_f64() * 1e3);
+                let at = at.to_string();
+                let took = best_of(5, UsageWho::RUSAGE_CHILDREN, || run(&journal, &["state", "--at", &at]));
+                println!("state --at {title}: {took}");
             }
         }
         if is_wanted("dump") {
-            let took = best_of(5, || run(&journal, &["dump", "--json"])).as_secs_f64();
-            println!("dump --json: {:.0} MB/s of journal ({:.0} ms)", bytes as f64 / 1e6 / took, took * 1e3);
+            let took = best_of(5, UsageWho::RUSAGE_CHILDREN, || run(&journal, &["dump", "--json"]));
+            let rate = |time: Duration| bytes as f64 / 1e6 / time.as_secs_f64();
+            let (wall, processor) = (rate(took.wall), rate(took.processor));
+            println!(
+                "dump --json: {took}; {wall:.0} MB/s of journal, {processor:.0} MB for a second of processor time"
+            );
         }
         fs::remove_dir_all(&journal).unwrap();
     }
@@ -74,13 +86,36 @@ impl Drop for Place {
     }
 }
 
-fn best_of(times: usize, mut measure: impl FnMut()) -> Duration {
-    let once = |()| {
-        let begin = Instant::now();
-        measure();
-        begin.elapsed()
+/// What something took.
+#[derive(Clone, Copy)]
+struct Took {
+    wall: Duration,
+    /// User and system time of all threads.
+    processor: Duration,
+}
+
+impl fmt::Display for Took {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        write!(f, "{:.1} ms ({:.1} ms of processor time)", ms(self.wall), ms(self.processor))
+    }
+}
+
+/// The best of each; `whose` processor time counts, getrusage(2).
+fn best_of(times: usize, whose: UsageWho, mut measure: impl FnMut()) -> Took {
+    let used = || {
+        let usage = getrusage(whose).unwrap();
+        let us = (usage.user_time() + usage.system_time()).num_microseconds();
+        Duration::from_micros(u64::try_from(us).unwrap())
     };
-    std::iter::repeat_n((), times).map(once).min().unwrap()
+    let mut once = || {
+        let (begin, before) = (Instant::now(), used());
+        measure();
+        Took { wall: begin.elapsed(), processor: used() - before }
+    };
+    let better =
+        |one: Took, other: Took| Took { wall: one.wall.min(other.wall), processor: one.processor.min(other.processor) };
+    (1..times).fold(once(), |best, _| better(best, once()))
 }
 
 fn run(journal: &Path, arguments: &[&str]) {
@@ -172,9 +207,15 @@ fn ten_million(place: &Path) {
     }
     let took = begin.elapsed().as_secs_f64();
     drop(store);
-    println!("archived {changes} changes, {:.0} changes/s; {}", changes as f64 / took, on_disk(&archive));
+    println!(
+        "archived {changes} changes, {:.0} changes/s; {} on disk; peak memory {}",
+        changes as f64 / took,
+        on_disk(&archive),
+        peak_of(std::process::id()),
+    );
     let mut archivist = start(&place.join("no-journal"), &archive);
     until_through(&archive, sequence);
+    println!("memory of the archive when it was opened: {}", peak(&archivist));
     let job = || Question { job: Some("job-7".into()), lines: Some(1000), ..Question::default() };
     let socket = archive.join("socket");
     let questions = [
@@ -184,15 +225,15 @@ fn ten_million(place: &Path) {
         ("history", Question { job: None, ..job() }),
     ];
     for (title, question) in questions {
-        let took = best_of(10, || assert!(ask(&socket, &question).unwrap().len() >= 10));
-        println!("{title} over {changes} changes: {:.1} ms, by the socket", took.as_secs_f64() * 1e3);
+        let took = best_of(10, UsageWho::RUSAGE_SELF, || assert!(ask(&socket, &question).unwrap().len() >= 10));
+        println!("{title} over {changes} changes, by the socket: {:.1} ms", took.wall.as_secs_f64() * 1e3);
     }
-    let took = best_of(10, || {
+    let took = best_of(10, UsageWho::RUSAGE_CHILDREN, || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_init-history"));
         command.args(["history", "job-7", "--journal"]).arg(place.join("no-journal")).arg("--archive").arg(&archive);
         assert!(command.stdout(Stdio::null()).status().unwrap().success());
     });
-    println!("initctl history JOB over {changes} changes: {:.1} ms, whole process", took.as_secs_f64() * 1e3);
+    println!("initctl history JOB over {changes} changes, whole process: {took}");
     println!("peak memory of the archive then: {}", peak(&archivist));
     archivist.kill().unwrap();
     archivist.wait().unwrap();
@@ -218,7 +259,11 @@ fn until_through(archive: &Path, sequence: u64) {
 }
 
 fn peak(child: &Child) -> String {
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    peak_of(child.id())
+}
+
+fn peak_of(pid: u32) -> String {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or("?").trim().to_owned()
 }
 

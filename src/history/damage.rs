@@ -59,13 +59,14 @@ pub fn damage(source: &Source, copy: &Path, damage: &Damage) -> Result<String, P
 fn cut(files: &mut Files, look: &Look, after: u64, bytes: u64) -> Result<String, String> {
     let index = look.frames.partition_point(|frame| frame.sequence <= after);
     let place = look.places.get(index).ok_or_else(|| format!("there is no frame after {after}"))?;
-    let whole = journal::frame_bytes(look.frames[index].payload.len()) as u64;
-    if bytes >= whole {
-        return Err(format!("the frame behind {after} has {whole} bytes: give fewer, or cut after the next one"));
-    }
     let name = format!("segment-{:016x}", place.segment);
     let content = files.get_mut(&name).ok_or_else(|| format!("{name} is gone"))?;
-    let from = (place.offset + bytes) as usize;
+    let from = place.offset.saturating_add(bytes) as usize;
+    let end = place.offset as usize + FRAME_HEADER_BYTES + look.frames[index].payload.len();
+    // What is not there reads as zeros.
+    if content.get(from..end).is_none_or(|rest| rest.iter().all(|byte| *byte == 0)) {
+        return Err(format!("with {bytes} bytes the frame behind {after} is whole: give fewer, or cut after that one"));
+    }
     content.get_mut(from..).ok_or_else(|| format!("{name} has no byte {from}"))?.fill(0);
     files.retain(|other, _| {
         let number = |prefix| other.strip_prefix(prefix).and_then(|digits| u64::from_str_radix(digits, 16).ok());

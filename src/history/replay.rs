@@ -12,7 +12,7 @@ use journal::Frame;
 use machine::change::Change;
 use machine::effect::{Announcement, Nobody};
 use machine::state::State;
-use record::{ChangeView, TurnView};
+use record::ChangeView;
 
 use crate::past::PastError;
 
@@ -69,20 +69,23 @@ fn apply_all(state: &mut State, frames: &[Frame], stand_in: Option<&StandIn>) ->
     // Reading frames costs as much as applying what they say, so a second processor can do it.
     thread::scope(|scope| {
         let (batches_in, batches) = mpsc::sync_channel(DEPTH);
-        let (applied_in, applied) = mpsc::channel::<Vec<TurnView<'_>>>();
+        let (applied_in, applied) = mpsc::channel::<Vec<ChangeView<'_>>>();
         scope.spawn(move || {
             for batch in frames.chunks(BATCH) {
-                // Memory is given back by the thread that it was given to; anything else has both wait for each other.
-                applied.try_iter().for_each(drop);
-                let read: Result<Vec<_>, _> = batch.iter().map(view).collect();
-                if batches_in.send(read).is_err() {
+                // Room that was used before: new one costs more than what is written into it.
+                let mut changes = applied.try_recv().unwrap_or_default();
+                let read = batch.iter().try_for_each(|frame| {
+                    record::view_changes(&frame.payload, &mut changes)
+                        .map_err(|error| PastError::Frame(frame.sequence, error))
+                });
+                if batches_in.send(read.map(|()| changes)).is_err() {
                     return;
                 }
             }
         });
         for batch in batches {
             let mut batch = batch?;
-            for change in batch.iter_mut().flat_map(|turn| turn.changes.drain(..)) {
+            for change in batch.drain(..) {
                 let change = match stand_in {
                     Some(stand_in) => stand_in.change(change),
                     None => change.into_change(),
@@ -94,10 +97,6 @@ fn apply_all(state: &mut State, frames: &[Frame], stand_in: Option<&StandIn>) ->
         }
         Ok(())
     })
-}
-
-fn view(frame: &Frame) -> Result<TurnView<'_>, PastError> {
-    record::view_turn(&frame.payload).map_err(|error| PastError::Frame(frame.sequence, error))
 }
 
 #[cfg(test)]

@@ -15,9 +15,10 @@ use std::fmt;
 
 use machine::change::Change;
 use machine::state::State;
+use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
-use crate::wire::Wire;
+use crate::wire::{Bad, Wire};
 use crate::{ChangeView, Origin, OriginView, Stamp, Turn, TurnView};
 
 /// The version that is written of turns, and the newest that is read.
@@ -92,6 +93,53 @@ pub fn view_turn(bytes: &[u8]) -> Result<TurnView<'_>, CodecError> {
             Ok(TurnView { stamp: Some(stamp), origin, changes })
         }
         Some((version, _)) => Err(CodecError::NewerVersion(*version)),
+    }
+}
+
+/// Appends the changes of one frame, without taking their texts out of it: what replay of millions of frames needs. After an
+/// error, some of them may be there.
+///
+/// # Errors
+/// As [`decode_turn`].
+pub fn view_changes<'a>(bytes: &'a [u8], changes: &mut Vec<ChangeView<'a>>) -> Result<(), CodecError> {
+    let malformed = |error: Bad| CodecError::Malformed(error.to_string());
+    let (version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
+    let mut wire = Wire::new(body);
+    match version {
+        1 => {}
+        2 => drop(<(Stamp, OriginView<'_>)>::deserialize(&mut wire).map_err(malformed)?),
+        _ => return Err(CodecError::NewerVersion(*version)),
+    }
+    Append(changes).deserialize(&mut wire).map_err(malformed)?;
+    match wire.left() {
+        0 => Ok(()),
+        left => Err(CodecError::Malformed(format!("{left} bytes too many"))),
+    }
+}
+
+/// Puts what is read behind what is there, instead of making room for it anew.
+struct Append<'v, 'de>(&'v mut Vec<ChangeView<'de>>);
+
+impl<'de> DeserializeSeed<'de> for Append<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Append<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("changes")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut changes: A) -> Result<(), A::Error> {
+        while let Some(change) = changes.next_element()? {
+            self.0.push(change);
+        }
+        Ok(())
     }
 }
 

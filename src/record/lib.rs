@@ -18,7 +18,7 @@ mod wire;
 
 pub use codec::{
     CodecError, VERSION, decode_changes, decode_stamp, decode_state, decode_turn, digest, encode_state, encode_turn,
-    view_turn,
+    view_changes, view_turn,
 };
 pub use meta::{Crash, Meta};
 pub use notes::log_notes;

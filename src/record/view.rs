@@ -313,7 +313,7 @@ pub enum ChangeView<'a> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Turn, decode_turn, encode_turn, view_turn};
+    use crate::{Turn, decode_turn, encode_turn, view_changes, view_turn};
 
     fn assert_same(bytes: &[u8], owned: &Turn) {
         let view = view_turn(bytes).unwrap_or_else(|error| panic!("{owned:?}: {error}"));
@@ -327,6 +327,9 @@ mod tests {
         let plain = |text: String| text.replace("View", "");
         assert_eq!(plain(format!("{:?}", view.changes)), format!("{:?}", owned.changes));
         assert_eq!(plain(format!("{:?}", view.origin)), format!("{:?}", owned.origin));
+        let mut alone = Vec::new();
+        view_changes(bytes, &mut alone).unwrap();
+        assert_eq!(alone, view.changes);
         let changes: Vec<_> = view.changes.into_iter().map(crate::ChangeView::into_change).collect();
         assert_eq!(changes, owned.changes);
     }
@@ -342,7 +345,10 @@ mod tests {
                         assert_same(&bytes, &owned);
                         is_found = true;
                     }
-                    Err(_) => assert!(view_turn(&bytes).is_err(), "{bytes:?}"),
+                    Err(_) => {
+                        let is_refused = view_turn(&bytes).is_err() && view_changes(&bytes, &mut Vec::new()).is_err();
+                        assert!(is_refused, "{bytes:?}");
+                    }
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::raw::Stack;
 use crate::report::say;
 use crate::supervise::Keeper;
 use keeper::protocol::{SpawnRequest, Stage, Ticket, ToManager};
-use keeper::table::{NewTicket, State};
+use keeper::table::{NewTicket, State, now_ticks};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -35,6 +35,15 @@ pub(crate) struct Attempt {
     tries: u32,
     /// When to try again.
     pub(crate) at: Option<Instant>,
+}
+
+/// A process on its way to its program.
+#[derive(Debug)]
+pub(crate) struct Starting {
+    /// Where it tells what becomes of it.
+    pipe: OwnedFd,
+    /// When it was made, in ticks since boot, where that is certain.
+    made_ticks: Option<u64>,
 }
 
 impl Keeper {
@@ -81,13 +90,16 @@ impl Keeper {
         let Attempt { index, launch, pipe: (read_end, write_end), given, tries, .. } = attempt;
         let cloned_pid = self.table.slots()[index].cloned_pid();
         let stack = || self.stacks.pop().map_or_else(Stack::new, Ok);
+        let before = now_ticks();
         match child::start(launch, &write_end, cloned_pid, stack) {
             Ok(lent) => {
+                // Within one tick there is but one start time, and to ask the clock is cheap.
+                let made_ticks = (self.is_clock_of_proc && now_ticks() == before).then_some(before);
                 drop(write_end);
                 let pid = self.table.slots()[index].pid();
                 self.lent.extend(lent.map(|lent| (pid, lent)));
                 self.table.set_cloned(index, pid);
-                self.watch_pipe(index, read_end);
+                self.watch_pipe(index, read_end, made_ticks);
             }
             Err(((_, Errno::EAGAIN | Errno::ENOMEM), launch)) if tries < TRIES => {
                 let at = Some(Instant::now() + FIRST_WAIT * (1 << tries));
@@ -131,9 +143,9 @@ impl Keeper {
         self.outgoing.push_back(answer);
     }
 
-    pub(crate) fn watch_pipe(&mut self, index: usize, pipe: OwnedFd) {
+    pub(crate) fn watch_pipe(&mut self, index: usize, pipe: OwnedFd, made_ticks: Option<u64>) {
         if self.epoll.add(&pipe, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).is_ok() {
-            self.pipes.insert(index, pipe);
+            self.starting.insert(index, Starting { pipe, made_ticks });
         } else {
             // No room for another watch: what its exec came to will be seen when it ends.
             self.settle_started(index);
@@ -142,8 +154,8 @@ impl Keeper {
 
     /// The status pipe of a starting process has something to say.
     pub(crate) fn status_arrived(&mut self, index: usize) {
-        let Some(pipe) = self.pipes.get(&index) else { return };
-        match read_status(pipe) {
+        let Some(starting) = self.starting.get(&index) else { return };
+        match read_status(&starting.pipe) {
             None => {}
             Some(Ok(())) => self.settle_started(index),
             Some(Err(failure)) => self.set_failed(index, failure),
@@ -152,7 +164,8 @@ impl Keeper {
 
     /// The process runs its program.
     pub(crate) fn settle_started(&mut self, index: usize) {
-        if self.pipes.remove(&index).is_some() {
+        let starting = self.starting.remove(&index);
+        if starting.is_some() {
             // The kernel closes the pipe after it has given the process memory of its own (`begin_new_exec`), or ended it.
             self.take_back(self.table.slots()[index].pid());
         }
@@ -160,7 +173,8 @@ impl Keeper {
         let (ticket, pid) = (slot.ticket(), slot.pid());
         // While it was starting nobody looked whether it stops.
         self.children_changed |= slot.awaits_stop();
-        let start_time_ticks = proc::start_time_ticks(pid);
+        let made_ticks = starting.and_then(|starting| starting.made_ticks);
+        let start_time_ticks = made_ticks.unwrap_or_else(|| proc::start_time_ticks(pid));
         self.table.set_running(index, start_time_ticks);
         self.outgoing.push_back(ToManager::Spawned { ticket, pid, start_time_ticks });
     }
@@ -176,7 +190,7 @@ impl Keeper {
     }
 
     fn set_failed(&mut self, index: usize, (stage, errno): Failure) {
-        self.pipes.remove(&index);
+        self.starting.remove(&index);
         let errno = errno as i32;
         self.table.set_failed(index, stage, errno);
         let ticket = self.table.slots()[index].ticket();

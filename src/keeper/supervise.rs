@@ -9,7 +9,7 @@ use crate::options::{Options, Role};
 use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
-use crate::spawn::Attempt;
+use crate::spawn::{Attempt, Starting};
 use crate::vault::{self, Vault};
 use crate::watch::{Afterwards, Watch};
 use keeper::container::{is_container, shutdown_signal};
@@ -56,8 +56,10 @@ pub(crate) struct Keeper {
     pub(crate) table: Table,
     pub(crate) epoll: Epoll,
     signals: SignalFd,
-    /// Status pipes of starting processes, by slot.
-    pub(crate) pipes: BTreeMap<usize, OwnedFd>,
+    /// Processes on their way to their program, by slot.
+    pub(crate) starting: BTreeMap<usize, Starting>,
+    /// Whether what /proc says of a start is what the clock said then; found out with each start of a manager.
+    pub(crate) is_clock_of_proc: bool,
     /// Memory that starting processes share, by pid.
     pub(crate) lent: BTreeMap<i32, Lent>,
     /// Stacks for the next ones.
@@ -163,7 +165,8 @@ impl Keeper {
             table,
             epoll,
             signals,
-            pipes: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            is_clock_of_proc: false,
             lent: BTreeMap::new(),
             stacks: Vec::new(),
             ignored_signals: child::ignored_signals(),
@@ -232,7 +235,7 @@ impl Keeper {
                 }
                 self.table.set_cloned(index, pid);
                 match pipe {
-                    Some(pipe) => self.watch_pipe(index, pipe),
+                    Some(pipe) => self.watch_pipe(index, pipe, None),
                     None => self.settle_started(index),
                 }
             }
@@ -310,7 +313,8 @@ impl Keeper {
     }
 
     fn read_signals(&mut self) {
-        while let Ok(Some(info)) = self.signals.read_signal() {
+        // One at a time: as long as there are more, the loop comes here again at once.
+        if let Ok(Some(info)) = self.signals.read_signal() {
             let number = info.ssi_signo.cast_signed();
             if number == libc::SIGCHLD {
                 self.children_changed = true;

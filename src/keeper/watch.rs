@@ -13,7 +13,7 @@ use keeper::protocol::{
     DUMP, EXIT_USAGE, ExitStatus, Finish, IMAGE_AFTER, MANAGER_FD, MANAGER_IMAGE, Occasion, PACKET_MAX_FDS, Reason,
     Stage, ToManager,
 };
-use keeper::table::Table;
+use keeper::table::{Table, now_ticks};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
@@ -189,10 +189,13 @@ impl Keeper {
         let descriptors = vec![(theirs.as_raw_fd(), MANAGER_FD)];
         let mut launch = Launch::of_manager(&path, arguments, descriptors, self.open_files())?;
         launch.ignored = self.ignored_signals;
+        let before = now_ticks();
         child::start(Box::new(launch), &write_end, &self.table.head().manager_pid, Stack::new)
             .map_err(|(failure, _)| failure)?;
+        let after = now_ticks();
         drop(write_end);
         let started = crate::proc::start_time_ticks(self.manager_pid());
+        self.is_clock_of_proc = (before..=after).contains(&started);
         self.table.head().manager_start_time.store(started, Ordering::Relaxed);
         self.connect(ours).map_err(on_clone)?;
         self.watch.pipe = Some(read_end);

@@ -10,8 +10,12 @@ use alloc::string::String;
 /// Parts a name into the root, if it is in another one, and what it is called there.
 #[must_use]
 pub fn split(name: &str) -> (Option<&str>, &str) {
+    // Asked of every name, many times a turn; hardly one begins so.
+    if !name.starts_with('/') {
+        return (None, name);
+    }
     match name.split_once("//") {
-        Some((root, inner)) if root.starts_with('/') => (Some(root), inner),
+        Some((root, inner)) if !root.is_empty() => (Some(root), inner),
         _ => (None, name),
     }
 }

@@ -460,7 +460,11 @@ impl World for Init {
     }
 
     fn send(&mut self, message: ToKeeper) -> io::Result<()> {
-        self.link.send(message, Vec::new())
+        match message {
+            // The keeper only keeps an end for longer, and the next manager is told of it once more.
+            ToKeeper::Acknowledge { .. } => self.link.send_later(message),
+            _ => self.link.send(message, Vec::new()),
+        }
     }
 
     fn spawn(&mut self, ticket: u64) -> io::Result<()> {

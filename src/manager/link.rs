@@ -11,6 +11,9 @@ use keeper::protocol::{Entry, Occasion, ToKeeper, ToManager};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+/// So many messages that are in no hurry are put off.
+const LATER: usize = 16;
+
 /// The manager's end.
 #[derive(Debug)]
 pub struct KeeperLink {
@@ -21,6 +24,8 @@ pub struct KeeperLink {
     /// Whether a look found no message since the last wake-up.
     is_drained: bool,
     waiting: VecDeque<(ToKeeper, Vec<OwnedFd>)>,
+    /// Goes before whatever is said next.
+    later: Vec<ToKeeper>,
 }
 
 /// What a keeper says first.
@@ -48,7 +53,7 @@ impl KeeperLink {
         link.set_nonblocking(true)?;
         // SAFETY: the link owns its descriptor and always names the same one.
         let link = unsafe { AsyncFd::register_with_interest(link, Interest::READABLE) }?;
-        Ok((Self { link, room: None, is_drained: false, waiting: VecDeque::new() }, greeting))
+        Ok((Self { link, room: None, is_drained: false, waiting: VecDeque::new(), later: Vec::new() }, greeting))
     }
 
     /// Says something, now or as soon as there is room for it; in order.
@@ -56,8 +61,23 @@ impl KeeperLink {
     /// # Errors
     /// When the keeper is gone, or the message can never be sent.
     pub fn send(&mut self, message: ToKeeper, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+        self.waiting.extend(self.later.drain(..).map(|message| (message, Vec::new())));
         self.waiting.push_back((message, descriptors));
         self.flush()
+    }
+
+    /// Says something that is in no hurry, just before whatever is said next, in order: it is not worth to be woken for. The
+    /// keeper's pings are answered, so it does not have to wait longer than to the next of them. Nothing is lost if this
+    /// manager ends before.
+    ///
+    /// # Errors
+    /// As [`KeeperLink::send`].
+    pub fn send_later(&mut self, message: ToKeeper) -> io::Result<()> {
+        if self.later.len() < LATER {
+            self.later.push(message);
+            return Ok(());
+        }
+        self.send(message, Vec::new())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 
 crate::tests!(
     exit_status_comes_back,
+    a_start_time_is_the_one_that_everybody_reads,
     death_by_any_signal_comes_back,
     asking_twice_starts_once,
     every_failing_stage_is_named,
@@ -39,6 +40,17 @@ fn exit_status_comes_back() {
     manager.spawn(request(1, &["true"]));
     manager.spawned(1);
     assert_eq!(manager.exited(1), ExitStatus::Code(0));
+}
+
+/// Whether the keeper has read it in /proc or knows it from the clock: some of these begin with one tick and end with another.
+fn a_start_time_is_the_one_that_everybody_reads() {
+    let world = World::new();
+    let (mut manager, _) = world.ready();
+    for ticket in 1..=200 {
+        manager.spawn(request(ticket, &["sleep", "600"]));
+        let (pid, told) = manager.spawned_at(ticket);
+        assert_eq!(told.to_string(), stat(pid).expect("runs")[19]);
+    }
 }
 
 fn death_by_any_signal_comes_back() {

@@ -375,8 +375,15 @@ impl Manager {
     }
 
     pub(crate) fn spawned(&mut self, wanted: Ticket) -> i32 {
+        self.spawned_at(wanted).0
+    }
+
+    /// Its pid and when it started.
+    pub(crate) fn spawned_at(&mut self, wanted: Ticket) -> (i32, u64) {
         let pick = |message: &ToManager| match message {
-            ToManager::Spawned { ticket, pid, .. } if *ticket == wanted => Some(Ok(*pid)),
+            ToManager::Spawned { ticket, pid, start_time_ticks } if *ticket == wanted => {
+                Some(Ok((*pid, *start_time_ticks)))
+            }
             ToManager::SpawnFailed { ticket, stage, errno } if *ticket == wanted => Some(Err((*stage, *errno))),
             _ => None,
         };

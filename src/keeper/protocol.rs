@@ -277,6 +277,14 @@ pub enum Condition {
     Starting,
 }
 
+impl Condition {
+    /// Whether there is a process.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        matches!(self, Self::Running { .. } | Self::Starting)
+    }
+}
+
 /// Longest label kept, in bytes.
 pub const LABEL_MAX_BYTES: usize = 96;
 

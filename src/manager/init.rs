@@ -118,7 +118,7 @@ impl Init {
         let last_words = scope.state_dir().map(last_words::begin).transpose();
         let last_words = last_words.unwrap_or_default().unwrap_or_default();
         let (memory, mut recovery) = Memory::of(resume::resume(&scope.journal_dir, &occasion)?);
-        recovery.keep(entries.len());
+        recovery.keep(entries.iter().filter(|entry| entry.condition.is_alive()).count());
         let summary = recovery.summary();
         recovery.findings.iter().chain(&summary).for_each(|finding| report::warn(finding));
         let has_image = held.iter().any(|(name, _)| name == MANAGER_IMAGE);

@@ -24,7 +24,7 @@ pub struct KeeperLink {
     /// Whether a look found no message since the last wake-up.
     is_drained: bool,
     waiting: VecDeque<(ToKeeper, Vec<OwnedFd>)>,
-    /// Goes before whatever is said next.
+    /// Goes with the next answer to a ping, or before the last words.
     later: Vec<ToKeeper>,
 }
 
@@ -61,23 +61,30 @@ impl KeeperLink {
     /// # Errors
     /// When the keeper is gone, or the message can never be sent.
     pub fn send(&mut self, message: ToKeeper, descriptors: Vec<OwnedFd>) -> io::Result<()> {
-        self.waiting.extend(self.later.drain(..).map(|message| (message, Vec::new())));
+        if matches!(message, ToKeeper::Pong { .. } | ToKeeper::Reexecute | ToKeeper::Finish(_)) {
+            self.hurry();
+        }
         self.waiting.push_back((message, descriptors));
         self.flush()
     }
 
-    /// Says something that is in no hurry, just before whatever is said next, in order: it is not worth to be woken for. The
-    /// keeper's pings are answered, so it does not have to wait longer than to the next of them. Nothing is lost if this
-    /// manager ends before.
+    /// Says something that is not worth to wake the keeper for: with the next answer to a ping, or with more of its kind,
+    /// or before the last words. To be lost with this manager must do no harm.
     ///
     /// # Errors
     /// As [`KeeperLink::send`].
     pub fn send_later(&mut self, message: ToKeeper) -> io::Result<()> {
+        self.later.push(message);
         if self.later.len() < LATER {
-            self.later.push(message);
             return Ok(());
         }
-        self.send(message, Vec::new())
+        self.hurry();
+        self.flush()
+    }
+
+    /// What was in no hurry is now.
+    fn hurry(&mut self) {
+        self.waiting.extend(self.later.drain(..).map(|message| (message, Vec::new())));
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -187,4 +194,30 @@ fn hear_greeting(link: &Link) -> io::Result<Greeting> {
     let occasion =
         occasion.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a roll call without beginning"))?;
     Ok(Greeting { occasion, entries, held, highest_number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_in_no_hurry_goes_with_a_pong_or_in_company_or_at_the_end() {
+        let (ours, keeper) = Link::pair().unwrap();
+        [&ours, &keeper].into_iter().for_each(|end| end.set_nonblocking(true).unwrap());
+        // SAFETY: the link owns its descriptor and always names the same one.
+        let link = unsafe { AsyncFd::register_with_interest(ours, Interest::READABLE) }.unwrap();
+        let mut ours = KeeperLink { link, room: None, is_drained: false, waiting: VecDeque::new(), later: Vec::new() };
+        let heard = || std::iter::from_fn(|| keeper.receive::<ToKeeper>().ok()).map(|(message, _)| message);
+        let acknowledge = |ticket| ToKeeper::Acknowledge { ticket };
+
+        ours.send_later(acknowledge(1)).unwrap();
+        ours.send(ToKeeper::Ready, Vec::new()).unwrap();
+        assert_eq!(heard().collect::<Vec<_>>(), [ToKeeper::Ready]);
+        ours.send(ToKeeper::Pong { number: 5 }, Vec::new()).unwrap();
+        assert_eq!(heard().collect::<Vec<_>>(), [acknowledge(1), ToKeeper::Pong { number: 5 }]);
+        (0..LATER as u64 + 1).for_each(|ticket| ours.send_later(acknowledge(ticket)).unwrap());
+        assert_eq!(heard().collect::<Vec<_>>(), (0..LATER as u64).map(acknowledge).collect::<Vec<_>>());
+        ours.send(ToKeeper::Reexecute, Vec::new()).unwrap();
+        assert_eq!(heard().collect::<Vec<_>>(), [acknowledge(LATER as u64), ToKeeper::Reexecute]);
+    }
 }

@@ -13,6 +13,10 @@ use crate::event::{self, Event};
 use crate::job::{Goal, Instance, JobState, Process, SignalRequest};
 use crate::state::{ClassRecord, Pending, State, Stray, Task};
 
+/// Of what others say, numbers above this one are none that were ever handed out: at a thousand million a second it takes
+/// a hundred years to come here. Who believed one that is damaged would soon have no number left that comes only once.
+pub(crate) const HIGHEST_NUMBER: u64 = 1 << 62;
+
 impl State {
     /// Makes a change true; what is to be done about it is added to `effects` (in replay, to [`Nobody`]).
     pub fn apply(&mut self, change: &Change, effects: &mut impl Effects) {
@@ -44,11 +48,11 @@ impl State {
             Change::SessionEnding { deadline_ms } => self.ending = Some(*deadline_ms),
             Change::ReexecRequested => effects.add(|| Effect::Reexecute),
             Change::StrayNoted { ticket, pid, label } => {
-                self.see(*ticket);
+                self.hear_of(*ticket);
                 self.strays.insert(*ticket, Stray { pid: *pid, label: label.clone() });
             }
             Change::StrayEnded { ticket } => {
-                self.see(*ticket);
+                self.hear_of(*ticket);
                 self.strays.remove(ticket);
                 effects.add(|| Effect::Acknowledge(*ticket));
             }
@@ -58,7 +62,7 @@ impl State {
             Change::TaskTaken => {
                 self.agenda.pop_front();
             }
-            Change::NumberSeen { number } => self.see(*number),
+            Change::NumberSeen { number } => self.hear_of(*number),
             _ => self.apply_to_class(change, effects),
         }
     }
@@ -245,6 +249,13 @@ impl State {
     /// Never hand out this number again.
     fn see(&mut self, number: u64) {
         self.next_id = self.next_id.max(number.saturating_add(1));
+    }
+
+    /// Somebody else says that this number was handed out.
+    fn hear_of(&mut self, number: u64) {
+        if number <= HIGHEST_NUMBER {
+            self.see(number);
+        }
     }
 
     fn settle(&mut self, settings: &crate::input::Settings) {

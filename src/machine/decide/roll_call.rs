@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Turn;
+use crate::apply::HIGHEST_NUMBER;
 use crate::change::Change;
 use crate::effect::{Announcement, Effect, Priority};
 use crate::input::{RollCall, RollCallCondition, RollCallEntry};
@@ -54,7 +55,7 @@ impl Turn<'_> {
     /// time for one that is done. And where processes were started that we do not know of, the boot is behind us.
     fn see_numbers(&mut self, call: &RollCall) {
         let numbers = call.entries.iter().map(|entry| entry.ticket.max(entry.last_signal_request));
-        let number = numbers.fold(call.highest_number, u64::max);
+        let number = numbers.chain([call.highest_number]).filter(|&number| number <= HIGHEST_NUMBER).max().unwrap_or(0);
         if number < self.next_id() {
             return;
         }
@@ -142,7 +143,7 @@ impl Turn<'_> {
             return;
         }
         self.commit(Change::StrayNoted { ticket, pid: entry.pid, label: entry.label.clone() });
-        if entry.condition == RollCallCondition::Starting {
+        if entry.condition == RollCallCondition::Starting || ticket > HIGHEST_NUMBER {
             return;
         }
         let Some((ProcessKind::Main, class, name)) = spawn::read_label(&entry.label) else { return };

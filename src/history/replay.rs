@@ -75,7 +75,8 @@ fn apply_all(state: &mut State, frames: &[Frame], stand_in: Option<&StandIn>) ->
                 // Room that was used before: new one costs more than what is written into it.
                 let mut changes = applied.try_recv().unwrap_or_default();
                 let read = batch.iter().try_for_each(|frame| {
-                    record::view_changes(&frame.payload, &mut changes)
+                    record::view_turn(&frame.payload, &mut changes)
+                        .map(drop)
                         .map_err(|error| PastError::Frame(frame.sequence, error))
                 });
                 if batches_in.send(read.map(|()| changes)).is_err() {

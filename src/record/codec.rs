@@ -19,7 +19,7 @@ use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::wire::{Bad, Wire};
-use crate::{ChangeView, Origin, OriginView, Stamp, Turn, TurnView};
+use crate::{ChangeView, HeadView, Origin, OriginView, Stamp, Turn};
 
 /// The version that is written of turns, and the newest that is read.
 pub const VERSION: u8 = 2;
@@ -80,39 +80,26 @@ pub fn decode_turn(bytes: &[u8]) -> Result<Turn, CodecError> {
     }
 }
 
-/// Everything that a frame says, without taking its texts out of it.
+/// What a frame says, without taking its texts out of it: what tools need that read millions of them. Its changes are put
+/// behind those that are there; after an error, some of them may be.
 ///
 /// # Errors
 /// As [`decode_turn`].
-pub fn view_turn(bytes: &[u8]) -> Result<TurnView<'_>, CodecError> {
-    match bytes.split_first() {
-        None => Err(CodecError::Empty),
-        Some((1, body)) => Ok(TurnView { stamp: None, origin: OriginView::Unknown, changes: view(body)? }),
-        Some((2, body)) => {
-            let (stamp, origin, changes): (Stamp, OriginView<'_>, Vec<ChangeView<'_>>) = view(body)?;
-            Ok(TurnView { stamp: Some(stamp), origin, changes })
-        }
-        Some((version, _)) => Err(CodecError::NewerVersion(*version)),
-    }
-}
-
-/// Appends the changes of one frame, without taking their texts out of it: what replay of millions of frames needs. After an
-/// error, some of them may be there.
-///
-/// # Errors
-/// As [`decode_turn`].
-pub fn view_changes<'a>(bytes: &'a [u8], changes: &mut Vec<ChangeView<'a>>) -> Result<(), CodecError> {
+pub fn view_turn<'a>(bytes: &'a [u8], changes: &mut Vec<ChangeView<'a>>) -> Result<HeadView<'a>, CodecError> {
     let malformed = |error: Bad| CodecError::Malformed(error.to_string());
     let (version, body) = bytes.split_first().ok_or(CodecError::Empty)?;
     let mut wire = Wire::new(body);
-    match version {
-        1 => {}
-        2 => drop(<(Stamp, OriginView<'_>)>::deserialize(&mut wire).map_err(malformed)?),
+    let head = match version {
+        1 => HeadView { stamp: None, origin: OriginView::Unknown },
+        2 => {
+            let (stamp, origin) = <(Stamp, OriginView<'_>)>::deserialize(&mut wire).map_err(malformed)?;
+            HeadView { stamp: Some(stamp), origin }
+        }
         _ => return Err(CodecError::NewerVersion(*version)),
-    }
+    };
     Append(changes).deserialize(&mut wire).map_err(malformed)?;
     match wire.left() {
-        0 => Ok(()),
+        0 => Ok(head),
         left => Err(CodecError::Malformed(format!("{left} bytes too many"))),
     }
 }
@@ -140,15 +127,6 @@ impl<'de> Visitor<'de> for Append<'_, 'de> {
             self.0.push(change);
         }
         Ok(())
-    }
-}
-
-fn view<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, CodecError> {
-    let mut wire = Wire::new(body);
-    match (T::deserialize(&mut wire), wire.left()) {
-        (Ok(value), 0) => Ok(value),
-        (Ok(_), left) => Err(CodecError::Malformed(format!("{left} bytes too many"))),
-        (Err(error), _) => Err(CodecError::Malformed(error.to_string())),
     }
 }
 

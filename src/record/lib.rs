@@ -18,13 +18,13 @@ mod wire;
 
 pub use codec::{
     CodecError, VERSION, decode_changes, decode_stamp, decode_state, decode_turn, digest, encode_state, encode_turn,
-    view_changes, view_turn,
+    view_turn,
 };
 pub use meta::{Crash, Meta};
 pub use notes::log_notes;
 pub use origin::{Origin, Who};
 pub use times::{BOUNDS_US, TURN_TIMES, TurnTimes};
-pub use view::{AnnouncementView, CallerView, ChangeView, OriginView, TurnView, WhoView};
+pub use view::{AnnouncementView, CallerView, ChangeView, HeadView, OriginView, WhoView};
 
 use machine::change::Change;
 

@@ -314,9 +314,10 @@ mod tests {
         for fill in [0, 1, 2] {
             for length in 0..300 {
                 let bytes: Vec<u8> = begin.iter().copied().chain(std::iter::repeat_n(fill, length)).collect();
-                if let Ok(turn) = record::view_turn(&bytes) {
-                    assert_same(&turn.origin);
-                    turn.changes.iter().for_each(assert_same);
+                let mut changes = Vec::new();
+                if let Ok(head) = record::view_turn(&bytes, &mut changes) {
+                    assert_same(&head.origin);
+                    changes.iter().for_each(assert_same);
                     is_found = true;
                 }
             }

@@ -1,13 +1,13 @@
 //! The fast way to JSON, for whole journals: texts stay in the frames, numbers become names in order, and all else is done by
-//! threads besides.
+//! threads besides. A thread makes text of the changes that it has read, so that memory goes back to where it came from.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, Scope};
 
 use journal::Frame;
-use record::{ChangeView, TurnView};
+use record::{ChangeView, HeadView};
 
 use super::json;
 use crate::names::Names;
@@ -15,148 +15,188 @@ use crate::past::PastError;
 use crate::telling::{About, Telling};
 
 /// Frames that are dealt with together.
-const BATCH: usize = 256;
+const BATCH: usize = 512;
 
-/// Threads that make text.
-const WRITERS: usize = 2;
+/// Threads that read changes and make text of them.
+const WORKERS: usize = 2;
 
-/// Batches under way for each of them.
-const DEPTH: usize = 2;
+/// Batches that are ahead of the one whose names are looked up, and as many behind it.
+const AHEAD: usize = 2 * WORKERS;
 
 /// In place of the number of a name: the change says itself which job it is about, or it is about none.
 const BY_ITSELF: u32 = u32::MAX;
 
-/// Frames whose numbers have got their names.
+/// What a frame says besides its changes, and where these end in the batch.
+struct Turn<'a> {
+    sequence: u64,
+    head: HeadView<'a>,
+    end: usize,
+}
+
+/// Frames that are dealt with together, as changes.
 struct Batch<'a> {
-    turns: Vec<(u64, TurnView<'a>)>,
-    /// For each change of all turns, which name.
+    turns: Vec<Turn<'a>>,
+    /// Those of one turn behind those of another.
+    changes: Vec<ChangeView<'a>>,
+    /// The frame behind these, if it cannot be read.
+    bad_frame: Option<PastError>,
+    /// For each change, which name.
     subjects: Vec<u32>,
     /// The names, as they are written.
     names: Vec<Vec<u8>>,
 }
 
-/// A thread that makes text of batches, in order.
-struct Writer<'a> {
-    batches: SyncSender<Batch<'a>>,
+/// What a worker is to do.
+enum Task<'a> {
+    Read(&'a [Frame]),
+    /// The buffer has been used before: memory that is new costs more than what is written into it.
+    Format(Batch<'a>, Vec<u8>),
+}
+
+/// A thread that does what it is told, in order.
+struct Worker<'a> {
+    tasks: Sender<Task<'a>>,
+    batches: Receiver<Batch<'a>>,
     texts: Receiver<Vec<u8>>,
-    /// Buffers to be used once more: memory that is new costs more than what is written into it.
-    empty: Sender<Vec<u8>>,
 }
 
 /// Writes all frames; the error is that of a frame that cannot be read, which ends it.
 pub(super) fn write(frames: &[Frame], names: &mut Names, out: &mut dyn Write) -> io::Result<Option<PastError>> {
     thread::scope(|scope| {
-        let writers: Vec<Writer<'_>> = (0..WRITERS).map(|_| Writer::start(scope)).collect();
+        let workers: Vec<Worker<'_>> = (0..WORKERS).map(|_| Worker::start(scope)).collect();
         let mut bad_frame = None;
-        let (mut begun, mut written) = (0, 0);
-        for piece in frames.chunks(BATCH) {
-            // No thread ever waits for room: each has as much as it can be given.
-            if begun - written == WRITERS * DEPTH {
-                writers[written % WRITERS].finish(out)?;
-                written += 1;
+        let mut empty = Vec::new();
+        let mut pieces = frames.chunks(BATCH);
+        let (mut asked, mut named, mut written) = (0, 0, 0);
+        // No thread ever waits for room: there is never more under way than this.
+        loop {
+            while asked < written + 2 * AHEAD
+                && let Some(piece) = pieces.next()
+            {
+                // Workers end when we do.
+                let _ = workers[asked % WORKERS].tasks.send(Task::Read(piece));
+                asked += 1;
             }
-            let batch;
-            (batch, bad_frame) = read(piece, names);
-            // They end when we do.
-            let _ = writers[begun % WRITERS].batches.send(batch);
-            begun += 1;
-            if bad_frame.is_some() {
+            if bad_frame.is_none() && named < asked && named < written + AHEAD {
+                let worker = &workers[named % WORKERS];
+                let Ok(mut batch) = worker.batches.recv() else { return Ok(bad_frame) };
+                batch.look_up(names);
+                bad_frame = batch.bad_frame.take();
+                let _ = worker.tasks.send(Task::Format(batch, empty.pop().unwrap_or_default()));
+                named += 1;
+            } else if written < named {
+                let Ok(text) = workers[written % WORKERS].texts.recv() else { return Ok(bad_frame) };
+                out.write_all(&text)?;
+                empty.push(text);
+                written += 1;
+            } else {
                 break;
             }
-        }
-        while written < begun {
-            writers[written % WRITERS].finish(out)?;
-            written += 1;
         }
         out.flush()?;
         Ok(bad_frame)
     })
 }
 
-impl<'a> Writer<'a> {
+impl<'a> Worker<'a> {
     fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> Self
     where
         'a: 'scope,
     {
-        let (batches, received) = sync_channel::<Batch<'a>>(DEPTH);
-        let (made, texts) = sync_channel(DEPTH);
-        let (empty, empties) = channel::<Vec<u8>>();
+        let (tasks, received) = channel::<Task<'a>>();
+        let (read, batches) = channel();
+        let (made, texts) = channel();
         scope.spawn(move || {
-            for batch in received {
-                let mut buffer = empties.try_recv().unwrap_or_default();
-                buffer.clear();
-                format(&batch, &mut buffer);
-                if made.send(buffer).is_err() {
+            let mut room = Vec::new();
+            for task in received {
+                let is_wanted = match task {
+                    Task::Read(frames) => read.send(Batch::read(frames, room.pop().unwrap_or_default())).is_ok(),
+                    Task::Format(mut batch, mut buffer) => {
+                        buffer.clear();
+                        format(&batch, &mut buffer);
+                        batch.changes.clear();
+                        room.push(batch.changes);
+                        made.send(buffer).is_ok()
+                    }
+                };
+                if !is_wanted {
                     return;
                 }
             }
         });
-        Self { batches, texts, empty }
-    }
-
-    /// Writes the next text of this thread.
-    fn finish(&self, out: &mut dyn Write) -> io::Result<()> {
-        if let Ok(text) = self.texts.recv() {
-            out.write_all(&text)?;
-            let _ = self.empty.send(text);
-        }
-        Ok(())
+        Self { tasks, batches, texts }
     }
 }
 
-/// Reads frames, and finds out who is meant in them.
-fn read<'a>(frames: &'a [Frame], names: &mut Names) -> (Batch<'a>, Option<PastError>) {
-    let mut batch = Batch { turns: Vec::with_capacity(frames.len()), subjects: Vec::new(), names: Vec::new() };
-    // Numbers of instances are never used twice.
-    let mut known: HashMap<u64, u32> = HashMap::new();
-    // Most changes are about the same one as the change before.
-    let mut last = None;
-    for frame in frames {
-        let turn = match record::view_turn(&frame.payload) {
-            Ok(turn) => turn,
-            Err(error) => return (batch, Some(PastError::Frame(frame.sequence, error))),
-        };
-        names.learn_from(&turn.changes);
-        for change in &turn.changes {
-            let subject = names.subject(change).map_or(BY_ITSELF, |number| {
-                if let Some((_, subject)) = last.filter(|(known, _)| *known == number) {
-                    return subject;
+impl<'a> Batch<'a> {
+    /// The room for changes has been used before.
+    fn read(frames: &'a [Frame], mut changes: Vec<ChangeView<'a>>) -> Self {
+        let (mut turns, mut bad_frame) = (Vec::with_capacity(frames.len()), None);
+        for frame in frames {
+            match record::view_turn(&frame.payload, &mut changes) {
+                Ok(head) => turns.push(Turn { sequence: frame.sequence, head, end: changes.len() }),
+                Err(error) => {
+                    bad_frame = Some(PastError::Frame(frame.sequence, error));
+                    break;
                 }
-                let subject = *known.entry(number).or_insert_with(|| {
-                    let Some(name) = names.instance(number) else { return BY_ITSELF };
-                    let mut text = Vec::new();
-                    put_job(&mut text, &name.class, Some(&name.instance));
-                    batch.names.push(text);
-                    u32::try_from(batch.names.len() - 1).unwrap_or(BY_ITSELF)
-                });
-                last = Some((number, subject));
-                subject
-            });
-            batch.subjects.push(subject);
+            }
         }
-        batch.turns.push((frame.sequence, turn));
+        Self { turns, changes, bad_frame, subjects: Vec::new(), names: Vec::new() }
     }
-    (batch, None)
+
+    /// Finds out who is meant; in order, because a change may say who another one will be about.
+    fn look_up(&mut self, names: &mut Names) {
+        // Numbers of instances are never used twice.
+        let mut known: HashMap<u64, u32> = HashMap::new();
+        // Most changes are about the same one as the change before.
+        let mut last = None;
+        let mut begin = 0;
+        for turn in &self.turns {
+            let changes = &self.changes[begin..turn.end];
+            begin = turn.end;
+            names.learn_from(changes);
+            for change in changes {
+                let subject = names.subject(change).map_or(BY_ITSELF, |number| {
+                    if let Some((_, subject)) = last.filter(|(known, _)| *known == number) {
+                        return subject;
+                    }
+                    let subject = *known.entry(number).or_insert_with(|| {
+                        let Some(name) = names.instance(number) else { return BY_ITSELF };
+                        let mut text = Vec::new();
+                        put_job(&mut text, &name.class, Some(&name.instance));
+                        self.names.push(text);
+                        u32::try_from(self.names.len() - 1).unwrap_or(BY_ITSELF)
+                    });
+                    last = Some((number, subject));
+                    subject
+                });
+                self.subjects.push(subject);
+            }
+        }
+    }
 }
 
 fn format(batch: &Batch<'_>, buffer: &mut Vec<u8>) {
-    let mut subjects = batch.subjects.iter();
     let mut prefix = Vec::new();
-    for (sequence, turn) in &batch.turns {
+    let mut begin = 0;
+    for Turn { sequence, head, end } in &batch.turns {
         prefix.clear();
         prefix.extend_from_slice(b"{\"sequence\":");
         json::put_number(&mut prefix, *sequence);
-        if let Some(stamp) = turn.stamp {
+        if let Some(stamp) = head.stamp {
             prefix.extend_from_slice(b",\"time_us\":");
             json::put_number(&mut prefix, stamp.wall_us);
             prefix.extend_from_slice(b",\"boot_us\":");
             json::put_number(&mut prefix, stamp.boot_us);
         }
-        for (index, (change, subject)) in turn.changes.iter().zip(&mut subjects).enumerate() {
+        let about = begin..*end;
+        begin = *end;
+        let changes = batch.changes[about.clone()].iter().zip(&batch.subjects[about]);
+        for (index, (change, subject)) in changes.enumerate() {
             buffer.extend_from_slice(&prefix);
             if index == 0 {
                 buffer.extend_from_slice(b",\"origin\":");
-                json::put(buffer, &turn.origin);
+                json::put(buffer, &head.origin);
             }
             match usize::try_from(*subject).ok().and_then(|subject| batch.names.get(subject)) {
                 Some(name) => buffer.extend_from_slice(name),

@@ -191,8 +191,14 @@ impl State {
                 if let Some(found) = self.instances.get_mut(instance) {
                     self.index.tickets.insert(*ticket, *instance);
                     let (pid, start_time_ticks) = (0, 0);
-                    let process =
-                        Process { kind: *kind, ticket: *ticket, pid, start_time_ticks, awaits: *awaits, signal: None };
+                    let process = Process {
+                        kind: *kind,
+                        ticket: *ticket,
+                        pid,
+                        start_time_ticks,
+                        awaits: *awaits,
+                        signals: Vec::new(),
+                    };
                     found.processes.push(process);
                     // A stray that is adopted runs already.
                     if !self.strays.contains_key(ticket) {
@@ -233,13 +239,22 @@ impl State {
                 self.see(*request);
                 if let Some(process) = self.process_mut(*ticket) {
                     let (ticket, request, signal, whole_group) = (*ticket, *request, *signal, *whole_group);
-                    process.signal = Some(SignalRequest { request, signal, whole_group, confirmed: false });
+                    // One that is pending already does not come twice (signal(7)), and so they never become many.
+                    let is_same = |old: &SignalRequest| (old.signal, old.whole_group) == (signal, whole_group);
+                    process.signals.retain(|old| !old.confirmed && !is_same(old));
+                    process.signals.push(SignalRequest { request, signal, whole_group, confirmed: false });
                     effects.add(|| Effect::Signal { ticket, request, signal, whole_group });
                 }
             }
             Change::SignalConfirmed { ticket, request } => {
-                if let Some(signal) = self.process_mut(*ticket).and_then(|process| process.signal.as_mut()) {
-                    signal.confirmed |= signal.request <= *request;
+                if let Some(process) = self.process_mut(*ticket) {
+                    process.signals.iter_mut().for_each(|signal| signal.confirmed |= signal.request <= *request);
+                    let latest = process.signals.len().saturating_sub(1);
+                    let mut index = 0;
+                    process.signals.retain(|signal| {
+                        index += 1;
+                        !signal.confirmed || index > latest
+                    });
                 }
             }
             _ => {}

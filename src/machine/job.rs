@@ -282,8 +282,9 @@ pub struct Process {
     pub start_time_ticks: u64,
     /// What `expect` still waits for: forks, or 1 for a stop or a notification; 0 when the process counts as ready.
     pub awaits: u8,
-    /// The latest signal: (request number, signal, to the whole group, whether the keeper has confirmed it).
-    pub signal: Option<SignalRequest>,
+    /// Signals that the keeper has not confirmed, oldest first, or the latest one that it has. (A checkpoint has had room for
+    /// one of them once, and that has the same bytes.)
+    pub signals: Vec<SignalRequest>,
 }
 
 /// A signal on its way to a process.

@@ -77,7 +77,7 @@ impl Turn<'_> {
     /// A process that both know.
     fn hear_of(&mut self, entry: &RollCallEntry) {
         let ticket = entry.ticket;
-        self.settle_signal(entry);
+        self.settle_signals(ticket, entry.last_signal_request);
         match &entry.condition {
             RollCallCondition::Running { forks_left, has_stopped } => {
                 self.process_spawned(ticket, entry.pid, entry.start_time_ticks);
@@ -108,15 +108,16 @@ impl Turn<'_> {
         }
     }
 
-    /// A signal that was on its way: it has arrived, or is sent again.
-    fn settle_signal(&mut self, entry: &RollCallEntry) {
-        let ticket = entry.ticket;
+    /// Signals that were on their way: they have arrived, or are sent again, in order.
+    fn settle_signals(&mut self, ticket: u64, last_signal_request: u64) {
         let Some((_, _, process)) = self.state.process(ticket) else { return };
-        let Some(SignalRequest { request, signal, whole_group, confirmed: false }) = process.signal else { return };
-        if entry.last_signal_request >= request {
-            self.commit(Change::SignalConfirmed { ticket, request });
-        } else {
-            self.again(Effect::Signal { ticket, request, signal, whole_group });
+        let signals: Vec<SignalRequest> = process.signals.iter().filter(|signal| !signal.confirmed).copied().collect();
+        for SignalRequest { request, signal, whole_group, .. } in signals {
+            if last_signal_request >= request {
+                self.commit(Change::SignalConfirmed { ticket, request });
+            } else {
+                self.again(Effect::Signal { ticket, request, signal, whole_group });
+            }
         }
     }
 
@@ -125,6 +126,7 @@ impl Turn<'_> {
         let Some((_, instance, process)) = self.state.process(ticket) else { return };
         if process.pid == 0 {
             self.again(Effect::Spawn(ticket));
+            self.settle_signals(ticket, 0);
             return;
         }
         let (title, kind, pid) = (instance.title(), process.kind.name(), process.pid);

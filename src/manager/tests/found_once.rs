@@ -242,3 +242,48 @@ fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
     assert!(missing.is_empty(), "never told: {missing:?}");
     assert_eq!(world.told[0], first, "in their order");
 }
+
+/// A process that will not end is to be killed, and a reload is asked for just then: both are on their way when the manager dies.
+#[test]
+fn every_signal_that_was_on_its_way_is_sent_by_the_next_manager() {
+    let (disk, mut world) = begin();
+    let class = machine::parse::parse_class("stubborn", b"exec stubborn\nkill timeout 1\n").unwrap();
+    world.take(Input::Define(Box::new(class))).unwrap();
+    let mut serial = 0;
+    let mut call = |world: &mut Small, call: Call| {
+        serial += 1;
+        world.take(Input::Call(Caller { connection: 1, serial, sender: None }, call)).unwrap();
+    };
+    let (class, environment) = ("stubborn".to_owned(), Vec::new());
+    call(&mut world, Call::Start { class: class.clone(), environment: environment.clone(), wait: false });
+    let ticket = world.memory.state.find("stubborn", "").unwrap().processes[0].ticket;
+    world.hear(ToManager::Spawned { ticket, pid: 100, start_time_ticks: 5 }).unwrap();
+    call(&mut world, Call::Stop { class: class.clone(), environment, wait: false });
+    world.hear(ToManager::Signalled { ticket, request: request_of(&world, 15), errno: 0 }).unwrap();
+    world.now_ms += 1_000;
+    world.take(Input::Tick).unwrap();
+    call(&mut world, Call::ReloadInstance { class, instance: String::new() });
+    let (kill, hang_up) = (request_of(&world, 9), request_of(&world, 1));
+    drop(world);
+
+    let (mut world, recovery) = come_back(&disk, 0);
+    let entry = Entry {
+        ticket,
+        label: "main\tstubborn\t".into(),
+        pid: 100,
+        start_time_ticks: 5,
+        last_signal_request: kill - 1,
+        condition: Condition::Running { forks_left: 0, has_stopped: false },
+    };
+    world.take_over(arrival(Reason::ManagerEnded(ExitStatus::Code(1)), vec![entry]), &recovery).unwrap();
+    assert!(kill < hang_up && request_of(&world, 9) == kill && request_of(&world, 1) == hang_up, "{:?}", world.sent);
+}
+
+/// Under which number the keeper was asked for this signal.
+fn request_of(world: &Small, wanted: i32) -> u64 {
+    let mut asked = world.sent.iter().filter_map(|message| match message {
+        ToKeeper::Signal { request, signal, .. } if *signal == wanted => Some(*request),
+        _ => None,
+    });
+    asked.next_back().unwrap_or_else(|| panic!("signal {wanted} is not sent: {:?}", world.sent))
+}

@@ -81,9 +81,7 @@ fn instances(state: &State) -> Vec<String> {
         found.blocked_by = None;
         for process in &mut found.processes {
             (process.ticket, process.pid, process.start_time_ticks) = (0, process.pid.min(1), 0);
-            if let Some(signal) = &mut process.signal {
-                signal.request = 0;
-            }
+            process.signals.iter_mut().for_each(|signal| signal.request = 0);
         }
         lines.push(format!("{found:?} stop on {stop_on:?} blocks {blocks:?} blocked by {blocked_by:?}"));
     }

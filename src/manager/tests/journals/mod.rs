@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use journal::{Durability, Identity, Log, MemoryStorage, OpenError, Options, Report, Severity};
 use keeper::protocol::{ExitStatus, Occasion, Reason};
 use machine::change::Change;
+use machine::job::Process;
 use machine::state::{Pending, State};
 use manager::resume::{Recovery, go_on};
 
@@ -138,7 +139,12 @@ pub(crate) fn listing(state: &State) -> String {
         let _ = writeln!(text, "  blocked by {:?}, callers {:?}", instance.blocked_by, instance.callers);
         let _ = writeln!(text, "  respawns {:?}, deadline {:?}", instance.respawns, instance.deadline_ms);
         for process in &instance.processes {
-            let _ = writeln!(text, "  {process:?}");
+            let Process { kind, ticket, pid, start_time_ticks, awaits, signals } = process;
+            let latest = signals.last();
+            let _ = writeln!(
+                text,
+                "  Process {{ kind: {kind:?}, ticket: {ticket}, pid: {pid}, start_time_ticks: {start_time_ticks}, awaits: {awaits}, signal: {latest:?} }}"
+            );
         }
     }
     for (number, event) in state.events() {

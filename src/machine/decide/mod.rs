@@ -92,7 +92,10 @@ impl Turn<'_> {
                     self.commit(Change::ConnectionEnded { connection });
                 }
             }
-            Input::Spawned { ticket, pid, start_time_ticks } => self.process_spawned(ticket, pid, start_time_ticks),
+            Input::Spawned { ticket, pid, start_time_ticks } => {
+                self.correct_process(ticket, pid, start_time_ticks);
+                self.process_spawned(ticket, pid, start_time_ticks);
+            }
             Input::SpawnFailed { ticket, reason } => self.process_failed_to_spawn(ticket, &reason),
             Input::Forked { ticket, pid, start_time_ticks, forks_left } => {
                 self.process_forked(ticket, pid, start_time_ticks, forks_left);

@@ -22,6 +22,14 @@ const EXPECT_PATIENCE_MS: u64 = 10_000;
 const SECOND_FORK_PATIENCE_MS: u64 = 2_000;
 
 impl Turn<'_> {
+    /// The keeper knows better which process it is, or since when.
+    pub(super) fn correct_process(&mut self, ticket: u64, pid: i32, start_time_ticks: u64) {
+        let is_another = |known: (i32, u64)| known.0 != 0 && known != (pid, start_time_ticks);
+        if self.state.process(ticket).is_some_and(|(.., process)| is_another((process.pid, process.start_time_ticks))) {
+            self.commit(Change::ProcessSpawned { ticket, pid, start_time_ticks });
+        }
+    }
+
     pub(super) fn process_spawned(&mut self, ticket: u64, pid: i32, start_time_ticks: u64) {
         let Some((number, instance, process)) = self.state.process(ticket) else {
             // It was being started while the keeper called the roll, and the journal that knew it is lost.

@@ -103,8 +103,9 @@ impl Turn<'_> {
                 self.process_ended(ticket, *cause);
             }
             RollCallCondition::Failed(reason) => self.process_failed_to_spawn(ticket, reason),
-            // Not asked for again: should that fail here, it would be taken for one that never ran.
-            RollCallCondition::Starting => {}
+            // Not asked for again: should that fail here, it would be taken for one that never ran. A journal that could not be
+            // written for a time, and is believed again, may know the process that the ticket had before that.
+            RollCallCondition::Starting => self.correct_process(ticket, entry.pid, entry.start_time_ticks),
         }
     }
 

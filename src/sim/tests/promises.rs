@@ -33,6 +33,7 @@ fn what_was_found_once_stays_found() {
         (19, "an end found in the roll call was told of the process that had forked away"),
         (132, "frames that were not believed and could not be set aside were replayed by the next manager"),
         (1_033_095, "a reload took the place of a SIGKILL that was still on its way"),
+        (1_043_216, "a frame that was believed again, after a time without a journal, knew the process of before"),
         (43, "a checkpoint from before the first startup event was taken for an empty journal"),
     ];
     for (seed, story) in stories {

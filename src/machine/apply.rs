@@ -249,12 +249,8 @@ impl State {
             Change::SignalConfirmed { ticket, request } => {
                 if let Some(process) = self.process_mut(*ticket) {
                     process.signals.iter_mut().for_each(|signal| signal.confirmed |= signal.request <= *request);
-                    let latest = process.signals.len().saturating_sub(1);
-                    let mut index = 0;
-                    process.signals.retain(|signal| {
-                        index += 1;
-                        !signal.confirmed || index > latest
-                    });
+                    let confirmed = process.signals.iter().take_while(|signal| signal.confirmed).count();
+                    process.signals.drain(..confirmed.min(process.signals.len().saturating_sub(1)));
                 }
             }
             _ => {}

@@ -1,6 +1,6 @@
 //! A frame may make its reader fail, again and again.
 
-use journal::{Fault, FaultEffect, Log, MemoryStorage, QuarantineError, Severity};
+use journal::{Durability, Fault, FaultEffect, Log, MemoryStorage, Operation, Options, QuarantineError, Severity};
 
 use crate::common::{State, options, payload, recover};
 
@@ -82,6 +82,13 @@ fn a_quarantine_that_fails_leaves_a_log_that_works() {
             let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
             disk.set_fault(Some(Fault { operation, arriving_bytes: 0, effect }));
             let outcome = log.quarantine_from(9);
+            // Copies are for study, and so is what gives way to the segment that cuts: only what is not for want of room is an error.
+            let is_expected = match (effect, &outcome) {
+                (FaultEffect::NoRoom, Ok(quarantined)) => quarantined.frames == 12,
+                (_, Err(QuarantineError::Storage(_))) => effect == FaultEffect::Fail,
+                _ => false,
+            };
+            assert!(is_expected, "{effect:?} at operation {operation}: {outcome:?}");
             let sequence = log.append(b"after").unwrap();
             drop(log);
             let (_log, found) = Log::open(disk, options()).unwrap();
@@ -90,5 +97,26 @@ fn a_quarantine_that_fails_leaves_a_log_that_works() {
                 assert_eq!(found.frames.len(), 6);
             }
         }
+    }
+}
+
+#[test]
+fn names_in_the_quarantine_survive_a_loss_of_power() {
+    let options = Options { durability: Durability::Fsync, ..options() };
+    // Frame 9 is in the middle of a segment, and others follow it; frame 20 has none behind it, so there is only a copy.
+    for (sequence, moves) in [(9, 1), (20, 0)] {
+        let disk = twenty_frames();
+        let (mut log, _) = Log::open(disk.clone(), options).unwrap();
+        disk.start_trace();
+        let quarantined = log.quarantine_from(sequence).unwrap();
+        assert_eq!(quarantined.files.len(), moves);
+        let trace = disk.trace();
+        let is_rename_to_quarantine = |operation: &Operation| matches!(operation, Operation::Rename { from, .. } if from.starts_with("segment-") && !from.ends_with(".new"));
+        let moved = trace.iter().filter(|operation| is_rename_to_quarantine(operation)).count();
+        assert_eq!(moved, moves, "{trace:?}");
+        let is_synced_last = matches!(trace.last(), Some(Operation::Sync));
+        assert!(is_synced_last, "{trace:?}");
+        let syncs_behind = trace.iter().rev().take_while(|operation| matches!(operation, Operation::Sync)).count();
+        assert_eq!(syncs_behind, 1, "{trace:?}");
     }
 }

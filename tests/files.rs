@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::{self, Write as _};
 use std::os::unix::fs::symlink;
-use testkit::{Setup, World, until};
+use testkit::{PROGRAMS, Setup, World, until, wait_for};
 
 /// What init says of how a job is used; nothing if it does not know the job.
 fn usage(world: &World, job: &str) -> Option<String> {
@@ -200,4 +201,48 @@ fn a_flood_of_changes_drowns_none() {
         fs::remove_file(directory.join(format!("flood-{number}.conf"))).unwrap();
     }
     until("all are gone", || world.initctl(&["list"]).out.lines().count() == 1);
+}
+
+/// What an ordinary user may have of inotify is shared by all programs of the user, and can be used up.
+#[test]
+fn without_inotify_changes_are_noticed_late_and_with_it_again_as_ever() {
+    const LIMIT: &str = "/proc/sys/user/max_inotify_instances";
+    // A user namespace has a limit of its own (namespaces(7)), and so the session in it.
+    let session = format!(
+        "start on startup\nconsole log\nenv XDG_RUNTIME_DIR=/run/test/runtime\nexec unshare --user --map-root-user sh -c 'echo 0 > {LIMIT}; \
+         exec {PROGRAMS}/init --user --no-dbus --confdir /run/test/conf'\n"
+    );
+    let setup = Setup::new().directory("/run/test/runtime").directory("/run/test/conf");
+    let setup = setup.file("/run/test/conf/first.conf", &told("1")).job("session", &session);
+    let Some(world) = start_with(setup) else { return };
+    let may = world.run("/usr/bin/unshare", &["--user", "--map-root-user", "sh", "-c", &format!("echo 0 > {LIMIT}")]);
+    if may.status != 0 {
+        let _ = writeln!(io::stderr(), "skipped: no user namespace with limits of its own: {}", may.err);
+        return;
+    }
+    let pid = || world.initctl(&["status", "session"]).out.rsplit_once("process ").map(|(_, pid)| pid.to_owned());
+    let pid = wait_for("the session runs", pid);
+    let address = || world.read(&format!("/run/test/runtime/upstart/sessions/{pid}.session")).trim().to_owned();
+    until("the session can be talked to", || !address().is_empty());
+    let usage = |job: &str| {
+        world
+            .run("/usr/bin/env", &[&address(), &format!("{PROGRAMS}/initctl"), "usage", job])
+            .out
+            .replace("Usage: ", "")
+    };
+    let says = |what: &str| world.read("/var/log/upstart/session.log").matches(what).count();
+    until("there is the job of the beginning", || usage("first") == "1");
+    assert_eq!(says("cannot be watched"), 1, "it is told of");
+    world.write("/run/test/conf/second.conf", &told("2"));
+    until("a new job is noticed", || usage("second") == "2");
+    assert_eq!((says("cannot be watched"), says("are watched again")), (1, 0), "it is told of once");
+
+    let allow = format!("echo 100 > {LIMIT}");
+    let allowed =
+        world.run("/usr/bin/nsenter", &["--user", "--preserve-credentials", "--target", &pid, "sh", "-c", &allow]);
+    assert_eq!(allowed.status, 0, "{allowed:?}");
+    until("it is watched again", || says("are watched again") == 1);
+    world.write("/run/test/conf/first.conf", &told("3"));
+    until("a change is noticed", || usage("first") == "3");
+    assert_eq!((says("cannot be watched"), says("are watched again")), (1, 1));
 }

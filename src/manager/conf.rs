@@ -29,6 +29,10 @@ pub use files::{Source, Stamp};
 /// How long to wait for more events before looking: programs write several files at once.
 const SETTLE: Duration = Duration::from_millis(10);
 
+/// While something cannot be watched, everything is looked at this often, and watching is tried again: inotify instances and watches
+/// are few, and an ordinary user shares them with all of the same user's programs (inotify(7), /proc/sys/fs/inotify).
+const UNWATCHED: Duration = Duration::from_secs(5);
+
 /// What the thread has found.
 #[derive(Debug)]
 pub enum Finding {
@@ -145,8 +149,12 @@ struct Watcher {
     findings: UnboundedSender<Finding>,
     commands: Receiver<Command>,
     wake: Arc<EventFd>,
+    /// None as long as there can be none; `is_missed` when that was told.
     inotify: Option<Inotify>,
+    is_missed: bool,
     watched: HashMap<WatchDescriptor, PathBuf>,
+    /// Directories that cannot be watched, which was told.
+    unwatched: BTreeSet<PathBuf>,
     /// Files that inotify has named since the last look.
     touched: BTreeSet<PathBuf>,
     /// What is known of each job: the stamps of its files, and whether it could be read.
@@ -166,24 +174,32 @@ impl Watcher {
         commands: Receiver<Command>,
         wake: Arc<EventFd>,
     ) -> Self {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK);
-        if let Err(errno) = &inotify {
-            let text = format!("job directories are not watched ({}); use initctl reload-configuration", errno.desc());
-            let _ = findings.send(Finding::Complaint(text));
+        Self {
+            directories,
+            roots,
+            findings,
+            commands,
+            wake,
+            inotify: None,
+            is_missed: false,
+            watched: HashMap::new(),
+            unwatched: BTreeSet::new(),
+            touched: BTreeSet::new(),
+            known: BTreeMap::new(),
         }
-        let (watched, touched, known) = (HashMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { directories, roots, findings, commands, wake, inotify: inotify.ok(), watched, touched, known }
     }
 
     fn run(mut self) {
         while self.look() {
+            let looked = Instant::now();
             loop {
                 if !self.wait() {
                     return;
                 }
                 let asked = self.hear();
                 let changed = self.read_events();
-                if asked || changed {
+                let is_overdue = self.is_blind() && looked.elapsed() >= UNWATCHED;
+                if asked || changed || is_overdue {
                     thread::sleep(SETTLE);
                     self.read_events();
                     break;
@@ -204,11 +220,17 @@ impl Watcher {
         asked
     }
 
-    /// Waits for an event or a command; false when nobody listens any longer.
+    /// Whether there is something that inotify will not tell of.
+    fn is_blind(&self) -> bool {
+        self.inotify.is_none() || !self.unwatched.is_empty()
+    }
+
+    /// Waits for an event or a command, or until it is time to look without; false when nobody listens any longer.
     fn wait(&self) -> bool {
+        let patience = if self.is_blind() { PollTimeout::try_from(UNWATCHED) } else { Ok(PollTimeout::NONE) };
         let mut waits = vec![PollFd::new(self.wake.as_fd(), PollFlags::POLLIN)];
         waits.extend(self.inotify.as_ref().map(|inotify| PollFd::new(inotify.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut waits, PollTimeout::NONE) {
+        match poll(&mut waits, patience.unwrap_or(PollTimeout::NONE)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(_) => return false,
         }
@@ -299,7 +321,9 @@ impl Watcher {
 
     /// Watches directories; whether one was not watched before.
     fn watch(&mut self, directories: &BTreeSet<PathBuf>) -> bool {
+        self.begin_to_watch();
         let Some(inotify) = &self.inotify else { return false };
+        self.unwatched.retain(|directory| directories.contains(directory));
         let flags = AddWatchFlags::IN_CLOSE_WRITE
             | AddWatchFlags::IN_CREATE
             | AddWatchFlags::IN_DELETE
@@ -311,16 +335,38 @@ impl Watcher {
         for directory in directories {
             match inotify.add_watch(directory, flags) {
                 Ok(watch) => {
+                    self.unwatched.remove(directory);
                     is_new |= self.watched.insert(watch, directory.clone()).as_ref() != Some(directory);
                 }
                 Err(Errno::ENOENT | Errno::ENOTDIR) => is_new = true,
                 Err(errno) => {
-                    let text = format!("{}: changes go unnoticed: {}", directory.display(), errno.desc());
-                    let _ = self.findings.send(Finding::Complaint(text));
+                    if self.unwatched.insert(directory.clone()) {
+                        let (path, cause) = (directory.display(), errno.desc());
+                        let text = format!("{path}: cannot be watched, changes are noticed late: {cause}");
+                        let _ = self.findings.send(Finding::Complaint(text));
+                    }
                 }
             }
         }
         is_new
+    }
+
+    fn begin_to_watch(&mut self) {
+        if self.inotify.is_some() {
+            return;
+        }
+        let text = match Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK) {
+            Ok(inotify) => {
+                self.inotify = Some(inotify);
+                std::mem::take(&mut self.is_missed).then(|| "job directories are watched again".to_owned())
+            }
+            Err(errno) => {
+                let is_news = !std::mem::replace(&mut self.is_missed, true);
+                let text = || format!("job directories cannot be watched, changes are noticed late: {}", errno.desc());
+                is_news.then(text)
+            }
+        };
+        let _ = text.map(|text| self.findings.send(Finding::Complaint(text)));
     }
 }
 

@@ -15,7 +15,15 @@ use crate::fuse::{Fuse, Point, Step, dead};
 /// EIO (errno(3)).
 const EIO: i32 = 5;
 
-type Content = Rc<RefCell<Vec<u8>>>;
+type Content = Rc<RefCell<Bytes>>;
+
+/// What is in a file.
+#[derive(Debug, Default)]
+struct Bytes {
+    bytes: Vec<u8>,
+    /// Where what was ever written ends, in bytes; nothing but zeros is behind it.
+    written: usize,
+}
 
 /// A directory. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -66,10 +74,13 @@ impl Disk {
         let files = self.files.borrow();
         let (name, content) = chance.choose(files.contents.iter())?;
         let mut content = content.borrow_mut();
-        // Where something is written: zeros at the end would be as good as never found.
-        let written = content.iter().rposition(|&byte| byte != 0)?;
-        let at = chance.below(written as u64 + 1) as usize;
-        content[at] ^= 1 << chance.below(8);
+        // Where something is written: zeros at the end would be as good as never found. Not up to the last byte that is not zero, which
+        // could be a matter of what time it is.
+        if content.written == 0 {
+            return None;
+        }
+        let at = chance.below(content.written as u64) as usize;
+        content.bytes[at] ^= 1 << chance.below(8);
         Some((name.clone(), at))
     }
 
@@ -77,7 +88,7 @@ impl Disk {
     #[must_use]
     pub fn contents(&self) -> BTreeMap<String, Vec<u8>> {
         let files = self.files.borrow();
-        files.contents.iter().map(|(name, content)| (name.clone(), content.borrow().clone())).collect()
+        files.contents.iter().map(|(name, content)| (name.clone(), content.borrow().bytes.clone())).collect()
     }
 
     /// All files go; for a journal that cannot even be opened.
@@ -88,7 +99,7 @@ impl Disk {
 
 impl Files {
     fn used_bytes(&self) -> u64 {
-        self.contents.values().map(|content| content.borrow().len() as u64).sum()
+        self.contents.values().map(|content| content.borrow().bytes.len() as u64).sum()
     }
 
     fn find(&self, name: &str) -> io::Result<Content> {
@@ -99,10 +110,11 @@ impl Files {
 fn put(content: &Content, offset: u64, bytes: &[u8]) {
     let mut content = content.borrow_mut();
     let (from, to) = (offset as usize, offset as usize + bytes.len());
-    if content.len() < to {
-        content.resize(to, 0);
+    if content.bytes.len() < to {
+        content.bytes.resize(to, 0);
     }
-    content[from..to].copy_from_slice(bytes);
+    content.bytes[from..to].copy_from_slice(bytes);
+    content.written = content.written.max(to);
 }
 
 impl Storage for Disk {
@@ -130,7 +142,7 @@ impl Storage for Disk {
     fn read(&self, name: &str, limit: u64, into: &mut Vec<u8>) -> io::Result<u64> {
         self.fuse.burn(Point::Read)?;
         let content = self.files.borrow().find(name)?;
-        let content = content.borrow();
+        let content = &content.borrow().bytes;
         into.clear();
         into.extend_from_slice(&content[..content.len().min(limit as usize)]);
         Ok(content.len() as u64)
@@ -144,7 +156,7 @@ impl Storage for Disk {
             if files.capacity_bytes.is_some_and(|capacity| files.used_bytes() + size_bytes > capacity) {
                 return Err(io::ErrorKind::StorageFull.into());
             }
-            let content = Rc::new(RefCell::new(vec![0; size_bytes as usize]));
+            let content = Rc::new(RefCell::new(Bytes { bytes: vec![0; size_bytes as usize], written: 0 }));
             files.contents.insert(name.to_owned(), Rc::clone(&content));
             content
         };
@@ -205,5 +217,33 @@ impl Storage for Disk {
         self.fuse.burn(Point::Remove)?;
         self.files.borrow_mut().contents.remove(name);
         self.fuse.burn(Point::Removed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_a_bit_flips_does_not_depend_on_what_is_written() {
+        let flips = |last: u8| -> Vec<_> {
+            let mut disk = Disk::new(Fuse::default(), Chance::of(1));
+            let mut file = disk.create("file", 4096).unwrap();
+            disk.write_at(&mut file, 0, &[1, 2, 3, 4]).unwrap();
+            disk.write_at(&mut file, 4, &[5, last]).unwrap();
+            let mut chance = Chance::of(2);
+            (0..100).map(|_| disk.flip(&mut chance)).collect()
+        };
+        let places = flips(0);
+        assert_eq!(places, flips(6));
+        let furthest = places.into_iter().flatten().map(|(_, at)| at).max();
+        assert_eq!(furthest, Some(5), "zeros that are written count, and those behind do not");
+    }
+
+    #[test]
+    fn where_nothing_is_written_no_bit_flips() {
+        let mut disk = Disk::new(Fuse::default(), Chance::of(1));
+        disk.create("file", 4096).unwrap();
+        assert_eq!(disk.flip(&mut Chance::of(2)), None);
     }
 }

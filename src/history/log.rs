@@ -4,6 +4,7 @@
 //! line has the time of the note before it, which is never more than 10 ms early. What a process has printed stands before its
 //! end, although both may be heard in the other order; all else is in the order of time.
 
+use std::cmp::Reverse;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -60,7 +61,7 @@ pub fn file_name(job: &str, instance: Option<&str>) -> String {
 }
 
 /// Reads a log of a directory, and what was rotated away of it (logrotate(8): `NAME.1` is the newest of that, `NAME.2.gz` an
-/// older one), as far back as is wanted. `notes` is the directory of the notes on them, see [`record::log_notes`].
+/// older one; or `NAME-20261123.gz`, with the day, where it is told `dateext`), as far back as is wanted. `notes` is the directory of the notes on them, see [`record::log_notes`].
 ///
 /// # Errors
 /// When it is not there, or cannot be read; where there are logs of instances instead, they are named.
@@ -137,15 +138,33 @@ fn tail(mut from: impl io::Read) -> io::Result<(u64, Vec<u8>)> {
     }
 }
 
+/// How old a file is that was rotated away, the newest first.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    /// So many rotations ago.
+    Rotations(u32),
+    /// Of that day, hour or second: digits, which sort as the time does.
+    Since(Reverse<String>),
+}
+
+impl Age {
+    /// As the name tells, behind that of the log.
+    fn of(suffix: &str) -> Option<Self> {
+        let suffix = suffix.strip_suffix(".gz").unwrap_or(suffix);
+        let Some(date) = suffix.strip_prefix('-') else {
+            return Some(Self::Rotations(suffix.strip_prefix('.')?.parse().ok()?));
+        };
+        let is_date = date.len() >= 8 && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        is_date.then(|| Self::Since(Reverse(date.to_owned())))
+    }
+}
+
 /// Files that were rotated away, the newest first.
 fn rotated(directory: &Path, name: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let number = |file: &OsStr| -> Option<u32> {
-        let rest = file.to_str()?.strip_prefix(name)?.strip_prefix('.')?;
-        rest.strip_suffix(".gz").unwrap_or(rest).parse().ok()
-    };
-    let mut found: Vec<(u32, PathBuf)> =
-        entries.filter_map(|entry| Some((number(&entry.file_name())?, entry.path()))).collect();
+    let age = |file: &OsStr| Age::of(file.to_str()?.strip_prefix(name)?);
+    let mut found: Vec<(Age, PathBuf)> =
+        entries.filter_map(|entry| Some((age(&entry.file_name())?, entry.path()))).collect();
     found.sort_unstable();
     found.into_iter().map(|(_, path)| path).collect()
 }
@@ -319,6 +338,33 @@ mod tests {
         assert!(absent.contains("many/a"), "{absent}");
         fs::remove_dir_all(&place).unwrap();
     }
+
+    #[test]
+    fn files_with_dates_are_in_the_order_of_time() {
+        let place = std::env::temp_dir().join(format!("stayup-dated-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&place);
+        fs::create_dir_all(&place).unwrap();
+        let files = [
+            ("web.log", "six\n"),
+            ("web.log-20261123", "four\n"),
+            ("web.log-20261123-1795392000", "five\n"),
+            ("web.log-20251231", "two\n"),
+            ("web.log-20260101", "three\n"),
+            ("web.log-a.log", "no\n"),
+            ("web.log-1", "no\n"),
+            ("web.log-20260102.bak", "no\n"),
+            ("web.log20260102", "no\n"),
+        ];
+        for (name, text) in files {
+            fs::write(place.join(name), text).unwrap();
+        }
+        let wanted = Wanted { lines: 100, ..Wanted::default() };
+        let lines = read(&place, &place, "web", None, wanted).unwrap();
+        let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["two", "three", "four", "five", "six"]);
+        fs::remove_dir_all(&place).unwrap();
+    }
+
     #[test]
     fn what_was_rotated_away_is_read_too_the_newest_of_it_with_its_times() {
         use std::io::Write as _;

@@ -130,7 +130,7 @@ impl Machine {
         }
         setup = setup.job("session", &session_job(variables));
         for name in ["re-exec", "upstart-event-bridge"] {
-            let source = source_root().join(format!("src/bridges/sessions/{name}.conf"));
+            let source = source_root().join(format!("conf/sessions/{name}.conf"));
             let content = fs::read_to_string(&source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
             setup = setup.file(&format!("/run/sessions/{name}.conf"), &content);
         }

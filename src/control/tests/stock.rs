@@ -20,9 +20,13 @@ fn conf() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf")
 }
 
+fn files_in(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|ending| ending == "conf")).collect()
+}
+
 fn files() -> Vec<PathBuf> {
-    let entries = fs::read_dir(conf()).unwrap().map(|entry| entry.unwrap().path());
-    let files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|ending| ending == "conf")).collect();
+    let files = files_in(&conf());
     assert!(files.len() > 20, "{files:?}");
     files
 }
@@ -38,7 +42,9 @@ fn jobs() -> Vec<Class> {
 #[test]
 fn init_takes_every_stock_job_and_the_shell_every_script() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_init-checkconf"));
-    let said = transcript(&command.args(files()).output().unwrap());
+    let of_sessions = files_in(&conf().join("sessions"));
+    assert!(of_sessions.len() >= 3, "{of_sessions:?}");
+    let said = transcript(&command.args(files()).args(of_sessions).output().unwrap());
     assert!(said.lines().all(|line| line.ends_with(": syntax ok")), "{said}");
     for entry in fs::read_dir(conf().join("scripts")).unwrap() {
         let path = entry.unwrap().path();

@@ -30,9 +30,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[test]
-fn an_append_in_steady_state_allocates_nothing() {
-    let directory = std::env::temp_dir().join(format!("stayup-journal-allocation-{}", std::process::id()));
+fn log(name: &str, work: impl FnOnce(&mut Log<FileStorage>)) {
+    let directory = std::env::temp_dir().join(format!("stayup-journal-{name}-{}", std::process::id()));
     let options = Options {
         segment_bytes: 1 << 20,
         checkpoint_bytes: 1 << 20,
@@ -40,13 +39,37 @@ fn an_append_in_steady_state_allocates_nothing() {
         identity: Identity::default(),
     };
     let (mut log, _) = Log::open(FileStorage::at(&directory).unwrap(), options).unwrap();
-    log.append(&[1; 8000]).unwrap();
-    let before = COUNT.with(Cell::get);
-    for _ in 0..2000 {
-        log.append(&[2; 300]).unwrap();
-    }
-    let after = COUNT.with(Cell::get);
+    work(&mut log);
     drop(log);
     std::fs::remove_dir_all(directory).unwrap();
-    assert_eq!(after - before, 0);
+}
+
+fn allocations(work: impl FnOnce()) -> u64 {
+    let before = COUNT.with(Cell::get);
+    work();
+    COUNT.with(Cell::get) - before
+}
+
+#[test]
+fn an_append_in_steady_state_allocates_nothing() {
+    log("steady", |log| {
+        log.append(&[1; 8000]).unwrap();
+        let count = allocations(|| {
+            for _ in 0..2000 {
+                log.append(&[2; 300]).unwrap();
+            }
+        });
+        assert_eq!(count, 0);
+    });
+}
+
+#[test]
+fn room_for_a_frame_is_kept_unless_it_was_a_large_one() {
+    for (bytes, allocates) in [(100 << 10, false), (300 << 10, true)] {
+        log("room", |log| {
+            log.append(&vec![1; bytes]).unwrap();
+            let count = allocations(|| _ = log.append(&[2; 300]).unwrap());
+            assert_eq!(count > 0, allocates, "after {bytes} bytes");
+        });
+    }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use journal::{
     AppendError, CheckpointError, FRAME_HEADER_BYTES, Fault, FaultEffect, Log, MAXIMUM_PAYLOAD_BYTES, MAXIMUM_SEQUENCE,
-    MAXIMUM_STATE_BYTES, MemoryStorage, OpenError, Options, QuarantineError, decode_frame, encode_frame,
+    MAXIMUM_STATE_BYTES, MemoryStorage, OpenError, Options, Payload, QuarantineError, decode_frame, encode_frame,
 };
 
 use crate::common::{options, payload};
@@ -40,6 +40,54 @@ fn what_is_too_large_is_refused_and_what_is_not_is_taken() {
     assert!(matches!(error, AppendError::TooLarge { length_bytes, .. } if length_bytes == MAXIMUM_PAYLOAD_BYTES + 1));
     // A refusal uses no number.
     assert_eq!(log.next_sequence(), 2);
+}
+
+#[test]
+fn a_state_that_is_too_large_is_refused_and_nothing_else_is_for_that() {
+    let disk = MemoryStorage::new();
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    log.append(b"one").unwrap();
+    let before = disk.files();
+    // Nobody looks at what is too large, so that it takes no memory.
+    let error = log.checkpoint(&vec![0; MAXIMUM_STATE_BYTES + 1]).unwrap_err();
+    assert!(matches!(error, CheckpointError::TooLarge { length_bytes, .. } if length_bytes == MAXIMUM_STATE_BYTES + 1));
+    log.checkpoint(b"small").unwrap();
+    assert_ne!(disk.files(), before);
+}
+
+/// Repairs begin a segment each and append nothing: a process that keeps crashing must not fill the file system with them.
+#[test]
+fn many_segments_want_a_checkpoint_however_little_is_in_them() {
+    // Four, and as many as the bytes between two checkpoints fill.
+    let most = 4 + options().checkpoint_bytes / options().segment_bytes;
+    assert_eq!(most, 6);
+    for is_checkpointed in [false, true] {
+        let disk = MemoryStorage::new();
+        let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+        let mut checkpointed = 0;
+        for segment in 1..=12 {
+            if segment == 3 && is_checkpointed {
+                log.checkpoint(b"state").unwrap();
+                checkpointed = segment;
+            }
+            assert_eq!(log.wants_checkpoint(), segment - checkpointed > most, "{segment} segments");
+            drop(log);
+            // An append that was cut off: the next open goes on in a new segment.
+            let name = format!("segment-{segment:016x}");
+            let mut content = disk.take(&name).unwrap();
+            content[100] = 1;
+            disk.put(&name, content);
+            (log, _) = Log::open(disk.clone(), options()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn payloads_are_their_bytes() {
+    let (one, same, other) = (Payload::from(vec![1, 2]), Payload::from(vec![1, 2]), Payload::from(vec![1, 3]));
+    assert_eq!(one, same);
+    assert_ne!(one, other);
+    assert_ne!(one, Payload::from(vec![1]));
 }
 
 /// A reader that knows only FORMAT.md must find these bytes.

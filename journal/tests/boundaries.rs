@@ -83,6 +83,24 @@ fn many_segments_want_a_checkpoint_however_little_is_in_them() {
 }
 
 #[test]
+fn a_segment_has_whole_pages_at_least_two_and_room_for_its_first_frame() {
+    let size = |segment_bytes: u64, payload_bytes: usize| {
+        let disk = MemoryStorage::new();
+        let (mut log, _) = Log::open(disk.clone(), Options { segment_bytes, ..options() }).unwrap();
+        log.append(&payload(1, payload_bytes)).unwrap();
+        disk.files().into_iter().next_back().map(|(_, content)| content.len())
+    };
+    assert_eq!(size(0, 10), Some(8192));
+    assert_eq!(size(8192, 10), Some(8192));
+    assert_eq!(size(8193, 10), Some(12_288));
+    assert_eq!(size(20_000, 10), Some(20_480));
+    assert_eq!(size(0, 10_000), Some(16_384));
+    let disk = MemoryStorage::new();
+    let _log = Log::open(disk.clone(), Options { segment_bytes: 0, ..options() }).unwrap();
+    assert!(disk.files().values().all(|content| content.len() == 8192), "also without a frame");
+}
+
+#[test]
 fn payloads_are_their_bytes() {
     let (one, same, other) = (Payload::from(vec![1, 2]), Payload::from(vec![1, 2]), Payload::from(vec![1, 3]));
     assert_eq!(one, same);

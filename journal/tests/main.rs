@@ -4,6 +4,7 @@
 mod bit_flips;
 mod boundaries;
 mod common;
+mod durability;
 mod every_crash;
 mod every_cut;
 mod looking;

@@ -14,7 +14,8 @@
 //!    that write a title over their environment are known by this;
 //! 5. nothing known (a zombie has no environment): the ticket's if no other ticket waits that could want it.
 //!
-//! One with another name and an environment that nobody knows is a stranger.
+//! One with another name and an environment that nobody knows is a stranger. One that is just ending has no environment any more, and
+//! its children are not here yet: who it is shows when it has ended, which SIGCHLD tells, and until then nothing is decided.
 //!
 //! Of several, the oldest is followed, as the first fork; but the last fork goes to a live one before a zombie. A chain
 //! whose middle is gone (its parent waited for it) shows in a session that nobody known leads: two forks at once.
@@ -127,6 +128,14 @@ pub(crate) fn is_surely_of(ticket: &Known, all: &[Known], orphan: &Orphan) -> bo
     ticket.claim(orphan, all) == Claim::Yes
 }
 
+/// Whether an orphan that is just ending may be what this ticket is to go on as, or have it for a child.
+pub(crate) fn is_too_early(ticket: &Known, all: &[Known], orphans: &[Orphan]) -> bool {
+    orphans.iter().filter(|orphan| orphan.stat.is_ending).any(|orphan| {
+        let claim = ticket.claim(orphan, all);
+        claim != Claim::No && claim != Claim::Yes
+    })
+}
+
 /// Whether some ticket may yet want to follow this orphan.
 pub(crate) fn is_wanted(orphan: &Orphan, all: &[Known]) -> bool {
     all.iter().any(|known| known.forks_left > 0 && known.claim(orphan, all) != Claim::No)
@@ -173,8 +182,17 @@ mod tests {
 
     fn orphan(pid: i32, session: i32, is_zombie: bool, environment: &[u32]) -> Orphan {
         let name = Name::default();
-        let stat =
-            Stat { pid, name, parent: 1, group: session, session, start_time_ticks: 60, is_zombie, is_stopped: false };
+        let stat = Stat {
+            pid,
+            name,
+            parent: 1,
+            group: session,
+            session,
+            start_time_ticks: 60,
+            is_zombie,
+            is_stopped: false,
+            is_ending: false,
+        };
         Orphan { stat, environment: environment.to_vec() }
     }
 
@@ -207,6 +225,27 @@ mod tests {
         let orphans = [orphan(101, 100, true, &[]), orphan(102, 100, false, &[])];
         assert_eq!(chosen(&ticket, one(&ticket), &orphans), Some((102, 0)));
         assert_eq!(chosen(&ticket, one(&ticket), &orphans[..1]), Some((101, 0)));
+    }
+
+    #[test]
+    fn nothing_is_decided_while_one_that_may_be_the_middle_is_ending() {
+        let ticket = known(100, 2, &[7]);
+        let all = [ticket.clone(), known(90, 1, &[8])];
+        let ending = |session, environment: &[u32]| {
+            let mut orphan = orphan(101, session, false, environment);
+            orphan.stat.is_ending = true;
+            orphan
+        };
+        // Two tickets could have made it, and its child is not here: it would be taken for the end.
+        assert_eq!(chosen(&ticket, &all, one(&ending(101, &[]))), None);
+        assert!(is_too_early(&ticket, &all, one(&ending(101, &[]))));
+        // A helper of the first process is no better.
+        assert!(is_too_early(&ticket, &all, &[ending(101, &[]), orphan(102, 100, false, &[7])]));
+        // Whose it is can be seen.
+        assert!(!is_too_early(&ticket, &all, one(&ending(101, &[7]))));
+        assert!(!is_too_early(&ticket, &all, one(&ending(100, &[]))));
+        assert!(!is_too_early(&ticket, &all, one(&ending(90, &[]))));
+        assert!(!is_too_early(&ticket, &all, one(&orphan(101, 101, true, &[]))));
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Stat {
     pub(crate) start_time_ticks: u64,
     pub(crate) is_zombie: bool,
     pub(crate) is_stopped: bool,
+    /// No zombie yet, but on the way: its memory may be gone, and its children are not its parent's yet.
+    pub(crate) is_ending: bool,
 }
 
 /// Of one process; none if it is gone.
@@ -41,6 +43,9 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
     let rest = std::str::from_utf8(&text[after_name..]).ok()?;
     let field = |number: usize| rest.split_ascii_whitespace().nth(number - 3);
     let number = |index| field(index).and_then(|text| text.parse().ok());
+    // include/linux/sched.h; set before a process gives up anything.
+    const PF_EXITING: u32 = 4;
+    let is_exiting = field(9)?.parse().is_ok_and(|flags: u32| flags & PF_EXITING != 0);
     Some(Stat {
         pid,
         name,
@@ -50,6 +55,7 @@ fn parse_stat(pid: i32, text: &[u8]) -> Option<Stat> {
         start_time_ticks: field(22)?.parse().ok()?,
         is_zombie: field(3)? == "Z",
         is_stopped: field(3)? == "T",
+        is_ending: is_exiting && field(3)? != "Z",
     })
 }
 
@@ -182,8 +188,14 @@ mod tests {
             start_time_ticks: 123_456,
             is_zombie: false,
             is_stopped: false,
+            is_ending: false,
         };
         assert_eq!(stat, expected);
+        let ending = |state: &str, flags: u32| {
+            let text = format!("42 (x) {state} 7 41 40 0 -1 {flags} 1 2 3 4 5 6 7 8 20 0 1 0 123456 1 2 3");
+            parse_stat(42, text.as_bytes()).expect("parses").is_ending
+        };
+        assert!(ending("R", 4_194_564) && !ending("R", 4_194_560) && !ending("Z", 4_194_564));
         assert_eq!(parse_stat(42, b"42 (x"), None);
         assert_eq!(parse_stat(42, b"42 (x) S 1"), None);
     }

@@ -70,7 +70,7 @@ impl Keeper {
         self.take_back(pid);
     }
 
-    /// One round while forks are followed; false when there is nothing more to do.
+    /// One round while forks are followed; false when there is nothing more to do before the next child ends.
     fn reap_carefully(&mut self) -> bool {
         let manager = self.table.head().manager_pid.load(Ordering::Relaxed);
         let pids: Vec<i32> =
@@ -92,7 +92,12 @@ impl Keeper {
             return false;
         }
         let mut left = orphans;
+        let mut goes_on = false;
         for (ticket, status) in followed {
+            if follow::is_too_early(&ticket, &known, &left) {
+                continue;
+            }
+            goes_on = true;
             match follow::choose(&ticket, &known, &left) {
                 Some(choice) => {
                     left.retain(|orphan| orphan.stat.pid != choice.pid);
@@ -101,7 +106,10 @@ impl Keeper {
                 None => self.ended(ticket.pid, status),
             }
         }
-        true
+        if !goes_on {
+            self.reap_strangers(&known, &left);
+        }
+        goes_on
     }
 
     /// A ticket's process has forked and ended: the ticket goes on as the child.
@@ -144,6 +152,8 @@ impl Keeper {
             for stat in new.into_iter().filter_map(proc::stat) {
                 let reads = with_environments && !stat.is_zombie;
                 let environment = if reads { proc::environment_hashes(stat.pid) } else { Vec::new() };
+                // It had none, or has none any more.
+                let stat = if environment.is_empty() { proc::stat(stat.pid).unwrap_or(stat) } else { stat };
                 orphans.insert(stat.pid, Orphan { stat, environment });
             }
         }

@@ -108,7 +108,7 @@ impl Turn<'_> {
     }
 
     /// What is still expected of a main process.
-    fn expected(&self, ticket: u64) -> Option<Expect> {
+    pub(super) fn expected(&self, ticket: u64) -> Option<Expect> {
         let (_, instance, process) = self.state.process(ticket)?;
         let class = &self.state.classes.get(&*instance.class)?.definition;
         (process.kind == ProcessKind::Main && process.awaits > 0).then_some(class.expect)

@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use super::Turn;
 use crate::apply::HIGHEST_NUMBER;
 use crate::change::Change;
+use crate::class::Expect;
 use crate::effect::{Announcement, Effect, Priority};
 use crate::input::{RollCall, RollCallCondition, RollCallEntry};
 use crate::job::{Cause, Goal, JobState, ProcessKind, SignalRequest};
@@ -81,7 +82,10 @@ impl Turn<'_> {
         match &entry.condition {
             RollCallCondition::Running { forks_left, has_stopped } => {
                 self.process_spawned(ticket, entry.pid, entry.start_time_ticks);
-                if self.state.process(ticket).is_some_and(|(_, _, process)| process.pid != entry.pid) {
+                // It has forked meanwhile: from the process that the journal knows, or from one of which the journal has never heard.
+                let counts_forks = matches!(self.expected(ticket), Some(Expect::Fork | Expect::Daemon));
+                let is_behind = |pid, awaits| pid != entry.pid || (counts_forks && awaits > *forks_left);
+                if self.state.process(ticket).is_some_and(|(.., process)| is_behind(process.pid, process.awaits)) {
                     self.process_forked(ticket, entry.pid, entry.start_time_ticks, *forks_left);
                 }
                 let is_settled = self.state.process(ticket).is_some_and(|(_, _, process)| process.awaits == 0);

@@ -8,6 +8,7 @@ use keeper::protocol::{Condition, Entry, ExitStatus, Occasion, Reason, ToKeeper,
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Priority};
 use machine::input::{Call, Input};
+use machine::job::JobState;
 use machine::state::State;
 use manager::resume::{Recovery, Resumed, go_on};
 use manager::turn::{Arrival, Memory, Turn, World};
@@ -204,6 +205,39 @@ fn an_end_is_told_of_the_process_that_has_ended() {
     world.take_over(arrival(reason, vec![entry]), &recovery).unwrap();
     let told: Vec<&String> = world.log.iter().filter(|line| line.contains("terminated with status 3")).collect();
     assert!(told.len() == 1 && told[0].contains("main process (101)"), "{:?}", world.log);
+}
+
+/// Started, and forked as often as it was to, before anybody had heard that it was started: the process is known under its last pid only.
+/// Found by a machine that killed its manager while it booted.
+#[test]
+fn what_has_forked_before_its_start_was_heard_of_is_ready() {
+    for (expect, forks_left, is_ready) in
+        [("fork", 0, true), ("daemon", 0, true), ("daemon", 1, false), ("notify", 0, false), ("stop", 0, false)]
+    {
+        let (disk, mut world) = begin();
+        let text = format!("expect {expect}\nexec daemon\n");
+        let class = machine::parse::parse_class("daemon", text.as_bytes()).unwrap();
+        world.take(Input::Define(Box::new(class))).unwrap();
+        let caller = Caller { connection: 1, serial: 1, sender: None };
+        let start = Call::Start { class: "daemon".into(), environment: Vec::new(), wait: false };
+        world.take(Input::Call(caller, start)).unwrap();
+        let ticket = world.memory.state.find("daemon", "").unwrap().processes[0].ticket;
+        drop(world);
+        let (mut world, recovery) = come_back(&disk, 0);
+        let entry = Entry {
+            ticket,
+            label: "main\tdaemon\t".into(),
+            pid: 101,
+            start_time_ticks: 6,
+            last_signal_request: 0,
+            condition: Condition::Running { forks_left, has_stopped: false },
+        };
+        let reason = Reason::ManagerEnded(ExitStatus::Code(1));
+        world.take_over(arrival(reason, vec![entry]), &recovery).unwrap();
+        let instance = world.memory.state.find("daemon", "").unwrap();
+        assert_eq!(instance.state == JobState::Running, is_ready, "expect {expect}, {forks_left} left: {instance:?}");
+        assert_eq!(instance.processes[0].pid, 101);
+    }
 }
 
 /// A manager dies amid a cascade that takes several turns, and has told nothing of the first one. The next one goes on with the

@@ -106,3 +106,74 @@ fn what_was_kept_for_study_goes_before_the_journal_stops() {
     }
     assert_eq!(disk.files().len(), 2);
 }
+
+/// Appends frames of 500 bytes until one needs a new segment for which there is no room.
+fn fill(log: &mut Log<MemoryStorage>, state: &mut State) {
+    loop {
+        let payload = payload(state.count as usize, 500);
+        match log.append(&payload) {
+            Ok(_) => state.apply(&payload),
+            Err(error) => return assert!(matches!(error, AppendError::NoRoom { .. }), "{error}"),
+        }
+    }
+}
+
+#[test]
+fn the_checkpoint_before_the_newest_gives_way_with_its_segments() {
+    let disk = MemoryStorage::new();
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    let mut state = State::default();
+    disk.set_capacity(Some(8192));
+    fill(&mut log, &mut state);
+    // One checkpoint in the first segment, the next one in the second, and room for no third.
+    disk.set_capacity(Some(8192 + 300));
+    log.checkpoint(&state.to_bytes()).unwrap();
+    disk.set_capacity(Some(2 * 8192 + 600));
+    log.append(&payload(state.count as usize, 500)).unwrap();
+    state.apply(&payload(state.count as usize, 500));
+    log.checkpoint(&state.to_bytes()).unwrap();
+    assert_eq!(disk.files().len(), 4, "{:?}", disk.files().keys());
+    for _ in 0..20 {
+        let payload = payload(state.count as usize, 500);
+        log.append(&payload).unwrap();
+        state.apply(&payload);
+    }
+    assert_eq!(disk.files().len(), 3, "{:?}", disk.files().keys());
+    drop(log);
+    disk.set_capacity(None);
+    assert_eq!(recover(&disk).0, state);
+}
+
+#[test]
+fn the_checkpoint_before_the_newest_gives_way_although_it_has_no_segment_of_its_own() {
+    let disk = MemoryStorage::new();
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    log.checkpoint(&[1; 8192]).unwrap();
+    log.append(&payload(1, 500)).unwrap();
+    log.checkpoint(&[2; 300]).unwrap();
+    let used: usize = disk.files().values().map(Vec::len).sum();
+    disk.set_capacity(Some(used as u64));
+    for number in 2..=20 {
+        log.append(&payload(number, 500)).unwrap();
+    }
+    let checkpoints = disk.files().keys().filter(|name| name.starts_with("checkpoint-")).count();
+    assert_eq!(checkpoints, 1, "{:?}", disk.files().keys());
+}
+
+#[test]
+fn a_full_segment_gives_way_once_a_checkpoint_has_all_of_it() {
+    let disk = MemoryStorage::new();
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    let mut state = State::default();
+    disk.set_capacity(Some(8192 + 600));
+    for _ in 0..3 {
+        fill(&mut log, &mut state);
+        log.checkpoint(&state.to_bytes()).unwrap();
+        let payload = payload(state.count as usize, 500);
+        log.append(&payload).unwrap();
+        state.apply(&payload);
+    }
+    drop(log);
+    disk.set_capacity(None);
+    assert_eq!(recover(&disk).0, state);
+}

@@ -27,18 +27,20 @@ fn setup() -> Setup {
         .file("/var/log/wtmp", "")
 }
 
+/// What was told, when it is so much.
+fn await_told(world: &World, count: usize) -> Vec<String> {
+    let lines =
+        wait_for("the level is told", || Some(world.lines("/run/test/levels")).filter(|lines| lines.len() == count));
+    // A job that has not stopped yet does not start for the next event.
+    until("the job has stopped", || world.initctl(&["status", "told"]).out == "told stop/waiting");
+    lines
+}
+
 #[test]
 fn runlevels_are_events_and_records() {
     let Some(world) = machine(setup()) else { return };
     let shell = Shell::root(&world);
-    let told = |count: usize| {
-        let lines = wait_for("the level is told", || {
-            Some(world.lines("/run/test/levels")).filter(|lines| lines.len() == count)
-        });
-        // A job that has not stopped yet does not start for the next event.
-        until("the job has stopped", || world.initctl(&["status", "told"]).out == "told stop/waiting");
-        lines
-    };
+    let told = |count: usize| await_told(&world, count);
     shell.expect(&[("runlevel /run/utmp", "unknown\n[exit 1]"), ("telinit 2", "")]);
     told(1);
     shell.expect(&[("runlevel /run/utmp", "N 2"), ("telinit -e MORE=x 3", "")]);
@@ -162,12 +164,11 @@ fn a_shutdown_changes_the_runlevel() {
     ];
     shell.expect(&[("telinit -t 5 2", "")]);
     let mut count = 1;
-    until("the level is told", || world.lines("/run/test/levels").len() == count);
+    await_told(&world, count);
     for (line, expected) in lines {
         assert_eq!(shell.says(line), "", "$ {line}");
         count += 1;
-        until("the level is told", || world.lines("/run/test/levels").len() == count);
-        assert_eq!(world.lines("/run/test/levels")[count - 1], expected, "$ {line}");
+        assert_eq!(await_told(&world, count)[count - 1], expected, "$ {line}");
     }
     let _ = shell.command("halt").output();
     // This is runlevel 0, where the last job of all calls halt: it does not ask again.

@@ -2,6 +2,7 @@
 //! instance is where it may stay.
 
 use keeper::table::{State as SlotState, Table};
+use machine::class::Expect;
 use machine::job::{Goal, Instance, JobState, ProcessKind};
 use machine::state::State;
 
@@ -41,7 +42,7 @@ fn judge(state: &State, table: &Table) -> Result<(), String> {
         if let Some(process) = instance.processes.iter().find(|process| process.pid == 0) {
             return Err(format!("{}: ticket {} was never answered", instance.title(), process.ticket));
         }
-        if !may_stay(instance) {
+        if !may_stay(instance) || has_forked_unheard(state, table, instance) {
             let (goal, at) = (instance.goal.name(), instance.state.name());
             return Err(format!("{} is stuck in {goal}/{at}", instance.title()));
         }
@@ -59,4 +60,14 @@ fn may_stay(instance: &Instance) -> bool {
         JobState::Spawned => main.is_some_and(|main| main.awaits > 0),
         _ => false,
     }
+}
+
+/// `expect` waits for a fork that the keeper has seen.
+fn has_forked_unheard(state: &State, table: &Table, instance: &Instance) -> bool {
+    let counts_forks = state
+        .class(&instance.class)
+        .is_some_and(|found| matches!(found.definition.expect, Expect::Fork | Expect::Daemon));
+    let main = instance.process(ProcessKind::Main).filter(|_| instance.state == JobState::Spawned && counts_forks);
+    let slot = main.and_then(|main| Some((main, table.by_ticket(main.ticket)?)));
+    slot.is_some_and(|(main, (_, slot))| slot.forks_left() < main.awaits)
 }

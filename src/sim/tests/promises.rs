@@ -31,6 +31,7 @@ fn what_was_found_once_stays_found() {
     let stories = [
         (11, "after a turn that could not be journaled the next append went behind the hole; an unknown spawn answer"),
         (19, "an end found in the roll call was told of the process that had forked away"),
+        (26, "a process that had forked before its start was heard of was waited for, for ever"),
         (132, "frames that were not believed and could not be set aside were replayed by the next manager"),
         (1_033_095, "a reload took the place of a SIGKILL that was still on its way"),
         (1_043_216, "a frame that was believed again, after a time without a journal, knew the process of before"),

@@ -61,7 +61,8 @@ pub fn file_name(job: &str, instance: Option<&str>) -> String {
 }
 
 /// Reads a log of a directory, and what was rotated away of it (logrotate(8): `NAME.1` is the newest of that, `NAME.2.gz` an
-/// older one; or `NAME-20261123.gz`, with the day, where it is told `dateext`), as far back as is wanted. `notes` is the directory of the notes on them, see [`record::log_notes`].
+/// older one; or `NAME-20261123.gz`, with the day, where it is told `dateext`), as far back as is wanted. `notes` is the
+/// directory of the notes on them, see [`record::log_notes`].
 ///
 /// # Errors
 /// When it is not there, or cannot be read; where there are logs of instances instead, they are named.
@@ -144,7 +145,7 @@ enum Age {
     /// So many rotations ago.
     Rotations(u32),
     /// Of that day, hour or second: digits, which sort as the time does.
-    Since(Reverse<String>),
+    Dated(Reverse<String>),
 }
 
 impl Age {
@@ -155,7 +156,7 @@ impl Age {
             return Some(Self::Rotations(suffix.strip_prefix('.')?.parse().ok()?));
         };
         let is_date = date.len() >= 8 && date.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        is_date.then(|| Self::Since(Reverse(date.to_owned())))
+        is_date.then(|| Self::Dated(Reverse(date.to_owned())))
     }
 }
 

@@ -180,60 +180,50 @@ fn a_process_whose_start_is_told_late_is_a_stray() {
     assert!(world.sent.contains(&ToKeeper::Acknowledge { ticket: 7 }));
 }
 
-/// It forks and ends while no manager is there.
-#[test]
-fn an_end_is_told_of_the_process_that_has_ended() {
+/// A job with this `expect` whose process was asked for; its ticket.
+fn start_daemon(expect: &str) -> (MemoryStorage, Small, u64) {
     let (disk, mut world) = begin();
-    let class = machine::parse::parse_class("daemon", b"expect fork\nexec daemon\n").unwrap();
+    let text = format!("expect {expect}\nexec daemon\n");
+    let class = machine::parse::parse_class("daemon", text.as_bytes()).unwrap();
     world.take(Input::Define(Box::new(class))).unwrap();
     let caller = Caller { connection: 1, serial: 1, sender: None };
     let start = Call::Start { class: "daemon".into(), environment: Vec::new(), wait: false };
     world.take(Input::Call(caller, start)).unwrap();
     let ticket = world.memory.state.find("daemon", "").unwrap().processes[0].ticket;
-    world.hear(ToManager::Spawned { ticket, pid: 100, start_time_ticks: 5 }).unwrap();
-    drop(world);
-    let (mut world, recovery) = come_back(&disk, 0);
-    let entry = Entry {
-        ticket,
-        label: "main\tdaemon\t".into(),
-        pid: 101,
-        start_time_ticks: 6,
-        last_signal_request: 0,
-        condition: Condition::Exited(ExitStatus::Code(3)),
-    };
+    (disk, world, ticket)
+}
+
+/// The next manager finds that process under the pid 101.
+fn come_back_to_fork(disk: &MemoryStorage, ticket: u64, condition: Condition) -> Small {
+    let (mut world, recovery) = come_back(disk, 0);
+    let label = "main\tdaemon\t".into();
+    let entry = Entry { ticket, label, pid: 101, start_time_ticks: 6, last_signal_request: 0, condition };
     let reason = Reason::ManagerEnded(ExitStatus::Code(1));
     world.take_over(arrival(reason, vec![entry]), &recovery).unwrap();
+    world
+}
+
+/// It forks and ends while no manager is there.
+#[test]
+fn an_end_is_told_of_the_process_that_has_ended() {
+    let (disk, mut world, ticket) = start_daemon("fork");
+    world.hear(ToManager::Spawned { ticket, pid: 100, start_time_ticks: 5 }).unwrap();
+    drop(world);
+    let world = come_back_to_fork(&disk, ticket, Condition::Exited(ExitStatus::Code(3)));
     let told: Vec<&String> = world.log.iter().filter(|line| line.contains("terminated with status 3")).collect();
     assert!(told.len() == 1 && told[0].contains("main process (101)"), "{:?}", world.log);
 }
 
-/// Started, and forked as often as it was to, before anybody had heard that it was started: the process is known under its last pid only.
-/// Found by a machine that killed its manager while it booted.
+/// Started, and forked as often as it was to, before anybody had heard that it was started: the process is known under its last pid
+/// only. Found by a machine that killed its manager while it booted.
 #[test]
 fn what_has_forked_before_its_start_was_heard_of_is_ready() {
     for (expect, forks_left, is_ready) in
         [("fork", 0, true), ("daemon", 0, true), ("daemon", 1, false), ("notify", 0, false), ("stop", 0, false)]
     {
-        let (disk, mut world) = begin();
-        let text = format!("expect {expect}\nexec daemon\n");
-        let class = machine::parse::parse_class("daemon", text.as_bytes()).unwrap();
-        world.take(Input::Define(Box::new(class))).unwrap();
-        let caller = Caller { connection: 1, serial: 1, sender: None };
-        let start = Call::Start { class: "daemon".into(), environment: Vec::new(), wait: false };
-        world.take(Input::Call(caller, start)).unwrap();
-        let ticket = world.memory.state.find("daemon", "").unwrap().processes[0].ticket;
+        let (disk, world, ticket) = start_daemon(expect);
         drop(world);
-        let (mut world, recovery) = come_back(&disk, 0);
-        let entry = Entry {
-            ticket,
-            label: "main\tdaemon\t".into(),
-            pid: 101,
-            start_time_ticks: 6,
-            last_signal_request: 0,
-            condition: Condition::Running { forks_left, has_stopped: false },
-        };
-        let reason = Reason::ManagerEnded(ExitStatus::Code(1));
-        world.take_over(arrival(reason, vec![entry]), &recovery).unwrap();
+        let world = come_back_to_fork(&disk, ticket, Condition::Running { forks_left, has_stopped: false });
         let instance = world.memory.state.find("daemon", "").unwrap();
         assert_eq!(instance.state == JobState::Running, is_ready, "expect {expect}, {forks_left} left: {instance:?}");
         assert_eq!(instance.processes[0].pid, 101);

@@ -4,16 +4,17 @@
 //! [`Link::receive`] inside `try_io`: [`LinkError`] converts into [`io::Error`] and keeps `WouldBlock`.
 //! Must never know what the messages mean, save that a large spawn request travels in a memfd.
 
-#![allow(unsafe_code)] // recvmsg(2) hands over raw descriptors; nix leaks them when the control data is cut.
+#![allow(unsafe_code)] // recvmsg(2) hands over raw descriptors and fills memory; nix leaks them when the control data is cut.
 
 use crate::protocol::{
-    Malformed, PACKET_MAX_BYTES, PACKET_MAX_FDS, REQUEST_MAX_BYTES, SpawnRequest, ToKeeper, decode, encode,
+    Malformed, PACKET_MAX_BYTES, PACKET_MAX_FDS, REQUEST_MAX_BYTES, SpawnRequest, ToKeeper, decode, encode, encode_into,
 };
 use bincode::{Decode, Encode};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socketpair};
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -84,6 +85,10 @@ impl From<LinkError> for io::Error {
 #[derive(Debug)]
 pub struct Link {
     socket: OwnedFd,
+    /// Where messages arrive: room for the largest, of which the kernel gives memory only as far as it was ever used.
+    arrivals: RefCell<Vec<u8>>,
+    /// Where messages are written that leave.
+    departures: RefCell<Vec<u8>>,
 }
 
 impl AsFd for Link {
@@ -101,7 +106,7 @@ impl AsRawFd for Link {
 impl From<OwnedFd> for Link {
     /// Takes over a `SOCK_SEQPACKET` socket.
     fn from(socket: OwnedFd) -> Self {
-        Self { socket }
+        Self { socket, arrivals: RefCell::default(), departures: RefCell::default() }
     }
 }
 
@@ -118,7 +123,7 @@ impl Link {
     /// [`LinkError::Os`] when there are too many open files.
     pub fn pair() -> Result<(Self, Self), LinkError> {
         let (one, other) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-        Ok((Self { socket: one }, Self { socket: other }))
+        Ok((one.into(), other.into()))
     }
 
     /// The end that the keeper left in a manager: descriptor [`crate::protocol::MANAGER_FD`], made close-on-exec.
@@ -133,7 +138,7 @@ impl Link {
         nix::sys::socket::getsockopt(&inherited, nix::sys::socket::sockopt::SockType)?;
         fcntl(inherited, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
         // SAFETY: it is open (just checked) and was put there for this call; the caller takes it once, at its start.
-        Ok(Self { socket: unsafe { OwnedFd::from_raw_fd(number) } })
+        Ok(unsafe { OwnedFd::from_raw_fd(number) }.into())
     }
 
     /// Whether [`Link::send`] and [`Link::receive`] return [`LinkError::WouldBlock`] instead of waiting.
@@ -152,7 +157,10 @@ impl Link {
     /// # Errors
     /// Any [`LinkError`] but `DescriptorsLost`; never raises SIGPIPE.
     pub fn send<T: Encode>(&self, message: &T, descriptors: &[BorrowedFd<'_>]) -> Result<(), LinkError> {
-        let bytes = encode(message).map_err(LinkError::Malformed)?;
+        let mut bytes = self.departures.borrow_mut();
+        bytes.clear();
+        bytes.shrink_to(PACKET_MAX_BYTES);
+        encode_into(message, &mut bytes).map_err(LinkError::Malformed)?;
         self.send_bytes(&bytes, descriptors)
     }
 
@@ -206,36 +214,23 @@ impl Link {
     /// Any [`LinkError`] but `TooLarge`. After `Malformed` and `DescriptorsLost` the message is gone, its descriptors
     /// are closed, and the link goes on with the next.
     pub fn receive<T: Decode<()>>(&self) -> Result<(T, Vec<OwnedFd>), LinkError> {
-        // One allocation a message, no larger than what is there.
-        let mut bytes = vec![0; self.next_packet_bytes()?];
-        let (length, descriptors, is_cut) = self.receive_bytes(&mut bytes)?;
+        let mut arrivals = self.arrivals.borrow_mut();
+        let (descriptors, is_cut) = self.receive_bytes(&mut arrivals)?;
         if is_cut {
             return Err(LinkError::DescriptorsLost);
         }
-        let message = decode(&bytes[..length]).map_err(LinkError::Malformed)?;
+        let message = decode(&arrivals).map_err(LinkError::Malformed)?;
         Ok((message, descriptors))
     }
 
-    /// The size of the next packet, which stays where it is.
-    fn next_packet_bytes(&self) -> Result<usize, LinkError> {
-        let mut nothing = [0_u8; 1];
-        loop {
-            let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC;
-            match nix::sys::socket::recv(self.socket.as_raw_fd(), &mut nothing, flags) {
-                // No message is empty, so this is the end.
-                Ok(0) => return Err(LinkError::Closed),
-                Ok(length) => return Ok(length.min(PACKET_MAX_BYTES)),
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno.into()),
-            }
-        }
-    }
-
-    /// One packet: its length, its descriptors, and whether some of either were lost.
-    fn receive_bytes(&self, bytes: &mut [u8]) -> Result<(usize, Vec<OwnedFd>, bool), LinkError> {
+    /// One packet, in place of what is in `bytes`: its descriptors, and whether some of either were lost.
+    fn receive_bytes(&self, bytes: &mut Vec<u8>) -> Result<(Vec<OwnedFd>, bool), LinkError> {
+        bytes.clear();
+        bytes.reserve_exact(PACKET_MAX_BYTES);
+        let room = bytes.spare_capacity_mut();
         // u64 for the alignment of cmsghdr; room for one SCM_RIGHTS of PACKET_MAX_FDS numbers of four bytes.
         let mut control = [0_u64; (PACKET_MAX_FDS * 4 + 64) / 8];
-        let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
         // SAFETY: all zero is a valid msghdr.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut part;
@@ -246,12 +241,15 @@ impl Link {
             // SAFETY: the header names two buffers that live until after the call, with their sizes.
             let length = unsafe { libc::recvmsg(self.socket.as_raw_fd(), &raw mut header, libc::MSG_CMSG_CLOEXEC) };
             match Errno::result(length) {
+                // No message is empty, so this is the end.
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(length) => break length.cast_unsigned(),
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
         };
+        // SAFETY: so many bytes the kernel has written, and there was room for them.
+        unsafe { bytes.set_len(length) };
         let mut descriptors = Vec::new();
         // SAFETY: the kernel has filled in msg_control and its length; the CMSG macros stay inside of them. Each number
         // in an SCM_RIGHTS is a fresh descriptor that nobody else owns.
@@ -267,7 +265,7 @@ impl Link {
             }
         }
         let is_cut = header.msg_flags & (libc::MSG_CTRUNC | libc::MSG_TRUNC) != 0;
-        Ok((length, descriptors, is_cut))
+        Ok((descriptors, is_cut))
     }
 }
 

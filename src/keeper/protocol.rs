@@ -299,6 +299,12 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// Without a string yet, but with room for so many bytes, NULs included.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { block: Vec::with_capacity(bytes) }
+    }
+
     /// Appends a string.
     ///
     /// # Errors
@@ -459,8 +465,20 @@ impl std::error::Error for Malformed {}
 /// # Errors
 /// [`Malformed`] when it is larger than [`REQUEST_MAX_BYTES`].
 pub fn encode<T: Encode>(message: &T) -> Result<Vec<u8>, Malformed> {
-    bincode::encode_to_vec(message, configuration())
-        .map_err(|error| Malformed { what: std::any::type_name::<T>(), reason: error.to_string() })
+    let mut bytes = Vec::new();
+    encode_into(message, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, behind what is there; who has many messages keeps the room for them.
+///
+/// # Errors
+/// As [`encode`].
+pub fn encode_into<T: Encode>(message: &T, bytes: &mut Vec<u8>) -> Result<(), Malformed> {
+    match bincode::encode_into_std_write(message, bytes, configuration()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Malformed { what: std::any::type_name::<T>(), reason: error.to_string() }),
+    }
 }
 
 /// The message of these bytes.

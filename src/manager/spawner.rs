@@ -90,7 +90,8 @@ pub fn prepare(
 
 /// The environment: that of the machine, and what is known only here (name with `=`, value), which goes before it.
 fn environment(spawn: &Spawn, ours: &[(&str, Option<String>)]) -> Result<Environment, String> {
-    let mut environment = Environment::default();
+    let bytes = spawn.environment.iter().map(|entry| entry.len() + 1).sum();
+    let mut environment = Environment::with_capacity(bytes);
     let ours = || ours.iter().filter_map(|(name, value)| value.as_ref().map(|value| (*name, value)));
     let theirs = spawn.environment.iter().filter(|entry| !ours().any(|(name, _)| entry.starts_with(name)));
     theirs

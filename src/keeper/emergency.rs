@@ -11,8 +11,6 @@ use crate::raw::Stack;
 use crate::report::say;
 use crate::supervise::Keeper;
 use keeper::protocol::Environment;
-use nix::fcntl::OFlag;
-use nix::unistd::pipe2;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -52,7 +50,7 @@ impl Keeper {
         }
     }
 
-    fn start_shell(&self, program: &str) -> Result<(), String> {
+    fn start_shell(&mut self, program: &str) -> Result<(), String> {
         let mut environment = Environment::default();
         for entry in ["PATH=/usr/local/sbin:/usr/local/bin:/usr/bin:/usr/sbin:/sbin:/bin", "TERM=linux", "HOME=/root"] {
             environment.push(entry.as_bytes()).map_err(|errno| errno.desc().to_owned())?;
@@ -60,7 +58,7 @@ impl Keeper {
         let describe = |(stage, errno): crate::launch::Failure| format!("{stage:?}: {}", errno.desc());
         let launch = Launch::of_shell(program, environment, self.open_files(), self.ignored_signals);
         // Nobody reads it: a shell that cannot be executed ends, which is all there is to know.
-        let (_, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(|errno| errno.desc().to_owned())?;
+        let (_, write_end) = self.status_pipe().map_err(|errno| errno.desc().to_owned())?;
         let launch = Box::new(launch.map_err(describe)?);
         let started = child::start(launch, &write_end, &self.table.head().shell_pid, Stack::new);
         started.map(drop).map_err(|(failure, _)| describe(failure))

@@ -24,6 +24,8 @@ impl Keeper {
         }
         while let Some((pid, status)) = processes::any_ended() {
             self.ended(pid, status);
+            // Before the look for the next: there hardly is one.
+            self.send_outgoing();
         }
     }
 

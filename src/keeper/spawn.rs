@@ -60,7 +60,7 @@ impl Keeper {
                 _ => return self.refuse(&request, (Stage::Request, Errno::EBADF)),
             }
         }
-        let (read_end, write_end) = match pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK) {
+        let (read_end, write_end) = match self.status_pipe() {
             Ok(pipe) => pipe,
             Err(errno) => return self.refuse(&request, (Stage::Clone, errno)),
         };
@@ -84,10 +84,25 @@ impl Keeper {
         }
     }
 
+    /// Through what a process tells what becomes of its start, see [`crate::child`]; to be had just before it is made. Another
+    /// process that has a copy of the writing end, and gets stuck, would keep this one from ever having started.
+    pub(crate) fn status_pipe(&mut self) -> Result<(OwnedFd, OwnedFd), Errno> {
+        self.spare_pipe.take().map_or_else(|| pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK), Ok)
+    }
+
+    /// Has one ready for the next process, when there is nothing better to do.
+    pub(crate) fn spare_pipe(&mut self) {
+        if self.spare_pipe.is_none() && self.starting.is_empty() {
+            self.spare_pipe = self.status_pipe().ok();
+        }
+    }
+
     /// Makes the process of a ticket that has a slot. Where there are no more processes to be had, later again, and in the end
     /// not.
     fn attempt(&mut self, attempt: Attempt) {
         let Attempt { index, launch, pipe: (read_end, write_end), given, tries, .. } = attempt;
+        // None of what is made here may have a copy of it.
+        self.spare_pipe = None;
         let cloned_pid = self.table.slots()[index].cloned_pid();
         let stack = || self.stacks.pop().map_or_else(Stack::new, Ok);
         let before = now_ticks();

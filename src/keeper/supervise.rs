@@ -73,6 +73,8 @@ pub(crate) struct Keeper {
     pub(crate) reapers: Vec<i32>,
     /// How children ended that no ticket names.
     pub(crate) ends: Ends,
+    /// See [`Keeper::status_pipe`].
+    pub(crate) spare_pipe: Option<(OwnedFd, OwnedFd)>,
     /// Processes that could not be made yet.
     pub(crate) attempts: Vec<Attempt>,
     /// The manager of a keeper that was killed, on its way out.
@@ -174,6 +176,7 @@ impl Keeper {
             adopted: BTreeMap::new(),
             reapers: Vec::new(),
             ends,
+            spare_pipe: None,
             attempts: Vec::new(),
             old_manager: None,
             vault: Vault::default(),
@@ -286,6 +289,7 @@ impl Keeper {
         if self.exit_status.is_some() || self.children_changed {
             return;
         }
+        self.spare_pipe();
         let mut events = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
         for event in &events[..count] {
@@ -453,7 +457,7 @@ impl Keeper {
     }
 
     /// Sends what can be sent without waiting.
-    fn send_outgoing(&mut self) {
+    pub(crate) fn send_outgoing(&mut self) {
         let Some(link) = &self.watch.link else {
             return self.outgoing.clear();
         };

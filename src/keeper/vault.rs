@@ -121,6 +121,7 @@ impl Keeper {
         {
             self.vault.before = Some(link);
         }
+        self.spare_pipe = None;
         match start(&path) {
             Ok((link, pid)) => {
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, VAULT);

@@ -15,11 +15,9 @@ use keeper::protocol::{
 };
 use keeper::table::{Table, now_ticks};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{Shutdown, shutdown};
-use nix::unistd::pipe2;
 use std::collections::VecDeque;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
@@ -176,7 +174,7 @@ impl Keeper {
     fn try_start_manager(&mut self, now: Instant) -> Result<(), (Stage, Errno)> {
         let on_clone = |errno| (Stage::Clone, errno);
         let (ours, theirs) = Link::pair().map_err(|_| (Stage::Clone, Errno::EMFILE))?;
-        let (read_end, write_end) = pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK).map_err(on_clone)?;
+        let (read_end, write_end) = self.status_pipe().map_err(on_clone)?;
         ours.set_nonblocking(true).map_err(|_| (Stage::Clone, Errno::EBADF))?;
         self.epoll.add(&read_end, EpollEvent::new(EpollFlags::EPOLLIN, MANAGER_PIPE)).map_err(on_clone)?;
         let path = self.manager_program();

@@ -4,6 +4,7 @@
 //! there changes nothing; that can only come from a journal that was cut in the middle by a repair, and the roll call then
 //! tells the truth about processes.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::change::Change;
@@ -99,7 +100,7 @@ impl State {
                 self.see(*event);
                 self.events.insert(
                     *event,
-                    Event {
+                    Box::new(Event {
                         name: name.clone(),
                         environment: environment.clone(),
                         progress: event::Progress::Pending,
@@ -108,7 +109,7 @@ impl State {
                         releases: *releases,
                         caller: caller.clone(),
                         file: file.clone(),
-                    },
+                    }),
                 );
                 self.agenda.push_back(Task::Handle(*event));
             }
@@ -332,7 +333,7 @@ impl State {
             deadline_ms: None,
             files: Vec::new(),
         };
-        self.instances.insert(number, instance);
+        self.instances.insert(number, Box::new(instance));
     }
 
     fn destroy(&mut self, number: u64) {

@@ -1,5 +1,6 @@
 //! What can be derived from the state, kept so that a turn's cost does not grow with the number of classes.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 
@@ -22,7 +23,7 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    pub(crate) fn of(classes: &BTreeMap<String, ClassRecord>, instances: &BTreeMap<u64, Instance>) -> Self {
+    pub(crate) fn of(classes: &BTreeMap<String, ClassRecord>, instances: &BTreeMap<u64, Box<Instance>>) -> Self {
         let mut index = Self::default();
         for record in classes.values() {
             index.add_class(&record.definition);

@@ -37,4 +37,4 @@ pub mod signals;
 pub mod spawn;
 pub mod state;
 
-pub use decide::{Outcome, turn};
+pub use decide::{Outcome, turn, turn_into};

@@ -3,6 +3,7 @@
 //! Everything is kept in ordered maps, so that the same changes give the same bytes and the same digest. What can be
 //! derived (the indexes) is not stored; see [`crate::index`].
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -30,8 +31,9 @@ pub struct State {
     pub(crate) environment: Table,
     pub(crate) log_priority: Priority,
     pub(crate) classes: BTreeMap<String, ClassRecord>,
-    pub(crate) instances: BTreeMap<u64, Instance>,
-    pub(crate) events: BTreeMap<u64, Event>,
+    // Boxed, because a node of such a map has room for eleven, and most of the time there is one.
+    pub(crate) instances: BTreeMap<u64, Box<Instance>>,
+    pub(crate) events: BTreeMap<u64, Box<Event>>,
     /// Connections with the last call that was taken from them.
     pub(crate) connections: BTreeMap<u64, Caller>,
     pub(crate) last_connection: u64,
@@ -67,7 +69,7 @@ pub struct ClassRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pending {
     /// It becomes this.
-    Replacement(alloc::boxed::Box<Class>),
+    Replacement(Box<Class>),
     /// It goes.
     Removal,
 }
@@ -136,18 +138,18 @@ impl State {
     /// One instance, by its number.
     #[must_use]
     pub fn instance(&self, number: u64) -> Option<&Instance> {
-        self.instances.get(&number)
+        self.instances.get(&number).map(|found| &**found)
     }
 
     /// One instance, by class and name.
     #[must_use]
     pub fn find(&self, class: &str, name: &str) -> Option<&Instance> {
-        self.instances.get(self.classes.get(class)?.instances.get(name)?)
+        self.instances.get(self.classes.get(class)?.instances.get(name)?).map(|found| &**found)
     }
 
     /// All instances.
     pub fn instances(&self) -> impl Iterator<Item = &Instance> {
-        self.instances.values()
+        self.instances.values().map(|instance| &**instance)
     }
 
     /// The instance and process of a ticket.
@@ -160,7 +162,7 @@ impl State {
 
     /// Events that are not finished.
     pub fn events(&self) -> impl Iterator<Item = (u64, &Event)> {
-        self.events.iter().map(|(number, event)| (*number, event))
+        self.events.iter().map(|(number, event)| (*number, &**event))
     }
 
     /// Processes that no instance knows.

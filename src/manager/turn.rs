@@ -7,6 +7,7 @@ use std::io;
 
 use journal::{Log, Storage};
 use keeper::protocol::{Entry, Reason, ToKeeper, ToManager};
+use machine::Outcome;
 use machine::change::Change;
 use machine::class::Class;
 use machine::effect::{Announcement, Caller, Effect, Priority};
@@ -16,6 +17,9 @@ use record::{Origin, Stamp, Who};
 
 use crate::resume::{Recovery, Resumed};
 use crate::translate;
+
+/// So many changes, and effects, of a turn the next one finds room for.
+const KEPT_ROOM: usize = 64;
 
 /// What a manager knows: the state, and the journal from which the next one will have it.
 pub struct Memory<S: Storage> {
@@ -27,6 +31,8 @@ pub struct Memory<S: Storage> {
     is_degraded: bool,
     /// For assembling frames; nothing in it outlives a turn.
     frame: Vec<u8>,
+    /// For what comes of turns; empty between them.
+    outcome: Outcome,
 }
 
 impl<S: Storage> Memory<S> {
@@ -35,7 +41,7 @@ impl<S: Storage> Memory<S> {
     pub fn of(resumed: Resumed<S>) -> (Self, Recovery) {
         let Resumed { state, journal, recovery } = resumed;
         let is_degraded = recovery.needs_checkpoint;
-        (Self { state, journal, is_degraded, frame: Vec::new() }, recovery)
+        (Self { state, journal, is_degraded, frame: Vec::new(), outcome: Outcome::default() }, recovery)
     }
 
     /// Goes on with another journal, which has the state.
@@ -161,14 +167,12 @@ pub trait Turn: World {
         let begin_us = self.stamp().boot_us;
         let now_ms = self.now_ms();
         let origin = Origin::of(&input, |caller| self.who(caller));
-        let outcome = machine::turn(&mut self.memory().state, now_ms, input);
-        record(self, &origin, &outcome.changes);
-        if let Some(last) = perform(self, outcome.effects)? {
+        let mut outcome = std::mem::take(&mut self.memory().outcome);
+        if let Some(last) = carry_out(self, now_ms, input, &origin, &mut outcome)? {
             let through = self.performed(last);
-            let outcome = machine::turn(&mut self.memory().state, now_ms, Input::Performed(through));
-            record(self, &Origin::Performed, &outcome.changes);
-            perform(self, outcome.effects)?;
+            carry_out(self, now_ms, Input::Performed(through), &Origin::Performed, &mut outcome)?;
         }
+        self.memory().outcome = outcome;
         self.took(self.stamp().boot_us.saturating_sub(begin_us));
         Ok(())
     }
@@ -249,6 +253,24 @@ pub trait Turn: World {
 
 impl<W: World> Turn for W {}
 
+/// One input, all the way; the number of the last announcement, if there was one. `outcome` is empty before and after.
+fn carry_out<W: World + ?Sized>(
+    world: &mut W,
+    now_ms: u64,
+    input: Input,
+    origin: &Origin,
+    outcome: &mut Outcome,
+) -> io::Result<Option<u64>> {
+    machine::turn_into(&mut world.memory().state, now_ms, input, outcome);
+    record(world, origin, &outcome.changes);
+    let last = perform(world, &outcome.effects)?;
+    outcome.changes.clear();
+    outcome.changes.shrink_to(KEPT_ROOM);
+    outcome.effects.clear();
+    outcome.effects.shrink_to(KEPT_ROOM);
+    Ok(last)
+}
+
 /// Promise 1: changes are in the journal before anything is done about them.
 fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change]) {
     if changes.is_empty() {
@@ -256,7 +278,7 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     }
     let stamp = world.stamp();
     let memory = world.memory();
-    let Memory { state, journal: Some(journal), is_degraded, frame } = memory else { return };
+    let Memory { state, journal: Some(journal), is_degraded, frame, .. } = memory else { return };
     frame.clear();
     let encoded = record::encode_turn(stamp, origin, changes, frame).map_err(|error| error.to_string());
     let mut appended = match encoded {
@@ -293,35 +315,38 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     }
 }
 
-/// Does what was decided; the number of the last announcement, if there was one. What the keeper is to do comes first, because a process takes the longest; what is only told comes
-/// after it, and last what nobody waits for.
-fn perform<W: World + ?Sized>(world: &mut W, effects: Vec<Effect>) -> io::Result<Option<u64>> {
-    let mut last = None;
-    let (mut announcements, mut acknowledgements) = (Vec::new(), Vec::new());
+/// Does what was decided; the number of the last announcement, if there was one. What the keeper is to do comes first, because
+/// a process takes the longest; what is only told comes after it, and last what nobody waits for.
+fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<Option<u64>> {
     for effect in effects {
         match effect {
-            Effect::Spawn(ticket) => world.spawn(ticket)?,
-            Effect::Signal { ticket, request, signal, whole_group } => {
+            Effect::Spawn(ticket) => world.spawn(*ticket)?,
+            &Effect::Signal { ticket, request, signal, whole_group } => {
                 world.send(ToKeeper::Signal { ticket, request, signal, whole_group })?;
             }
-            Effect::Settle(ticket) => world.send(ToKeeper::Settle { ticket })?,
-            Effect::Acknowledge(ticket) => acknowledgements.push(ticket),
+            Effect::Settle(ticket) => world.send(ToKeeper::Settle { ticket: *ticket })?,
             Effect::Release(name) => {
-                world.let_go(&name);
-                world.send(ToKeeper::Release { name })?;
+                world.let_go(name);
+                world.send(ToKeeper::Release { name: name.clone() })?;
             }
-            Effect::Announce(number, announcement) => announcements.push((number, announcement)),
             Effect::Reexecute => world.reexecute(),
-            Effect::Exit(status) => world.finish(status),
+            Effect::Exit(status) => world.finish(*status),
             Effect::Rescan => world.rescan(),
-            Effect::LogPriority(_) => {}
+            Effect::Announce(..) | Effect::Acknowledge(_) | Effect::LogPriority(_) => {}
         }
     }
-    for (number, announcement) in announcements {
-        last = Some(number);
-        world.announce(number, &announcement);
+    let mut last = None;
+    for effect in effects {
+        if let Effect::Announce(number, announcement) = effect {
+            last = Some(*number);
+            world.announce(*number, announcement);
+        }
     }
     world.push();
-    acknowledgements.into_iter().try_for_each(|ticket| world.send(ToKeeper::Acknowledge { ticket }))?;
+    for effect in effects {
+        if let Effect::Acknowledge(ticket) = effect {
+            world.send(ToKeeper::Acknowledge { ticket: *ticket })?;
+        }
+    }
     Ok(last)
 }

@@ -39,13 +39,20 @@ pub struct Outcome {
 ///
 /// `now_ms` is the time since boot (`CLOCK_BOOTTIME`). It must not go back between turns.
 pub fn turn(state: &mut State, now_ms: u64, input: Input) -> Outcome {
+    let mut outcome = Outcome::default();
+    turn_into(state, now_ms, input, &mut outcome);
+    outcome
+}
+
+/// The same; what came of it is put behind what is there. Who has many turns keeps the room for it.
+pub fn turn_into(state: &mut State, now_ms: u64, input: Input, outcome: &mut Outcome) {
     // Before the roll call nothing goes on: what the manager before has not told comes first, or it would count as told with what
     // is told now.
     let is_before_roll_call = matches!(input, Input::Settings(_));
-    let mut turn = Turn { state, now_ms, outcome: Outcome::default() };
+    let mut turn = Turn { state, now_ms, outcome };
     turn.take(input);
     if is_before_roll_call {
-        return turn.outcome;
+        return;
     }
     for _ in 0..TASKS_PER_TURN {
         let Some(task) = turn.state.agenda.front().copied() else { break };
@@ -57,14 +64,13 @@ pub fn turn(state: &mut State, now_ms: u64, input: Input) -> Outcome {
         }
     }
     turn.end_if_over();
-    turn.outcome
 }
 
 /// A turn under way.
 pub(crate) struct Turn<'a> {
     state: &'a mut State,
     now_ms: u64,
-    outcome: Outcome,
+    outcome: &'a mut Outcome,
 }
 
 impl Turn<'_> {

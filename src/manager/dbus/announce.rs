@@ -3,17 +3,82 @@
 use machine::effect::{Announcement, Answer, Caller};
 use machine::root;
 
-use super::interface::Refusal;
+use super::connection::Connection;
+use super::interface::{Interface, Refusal};
+use super::path::{self, Path};
 use super::plain::{self, Body, Bytes};
-use super::{View, init1, instance, job, path, upstart, wire};
+use super::{Dbus, View, init1, instance, job, socket, upstart, wire};
+
+/// Signals that are on their way to the queues of connections: one after another, for the same listeners.
+#[derive(Default)]
+pub(super) struct News {
+    signals: Vec<u8>,
+    /// The root that those live in; none is init's own; nothing if they are for all.
+    root: Option<Option<String>>,
+}
+
+impl Dbus {
+    /// Queues the replies and signals of an announcement; `number` is that of the announcement. Never blocks: they leave
+    /// with [`Dbus::push`] or [`Dbus::next`]. Of log lines it knows nothing.
+    pub fn announce(&mut self, number: u64, announcement: &Announcement) {
+        if let Announcement::Reply(caller, answer) = announcement {
+            self.queue_reply(caller, number, |caller, is_inside| reply(caller, is_inside, answer));
+            return;
+        }
+        if !self.connections.values().any(|connection| connection.listens()) {
+            return;
+        }
+        let root = root_of(announcement);
+        if self.news.root.as_ref().map(Option::as_deref) != root {
+            self.spread_news();
+            self.news.root = root.map(|root| root.map(str::to_owned));
+        }
+        let before = self.news.signals.len();
+        signals(&mut self.news.signals, announcement, &self.view);
+        if self.news.signals.len() > socket::ATOMIC_BYTES && before > 0 {
+            let last = self.news.signals.split_off(before);
+            self.spread_news();
+            self.news.signals.extend(last);
+        }
+    }
+
+    /// Queues the signals that were collected, for all that they are for.
+    pub(super) fn spread_news(&mut self) {
+        if self.news.signals.is_empty() {
+            return;
+        }
+        let message = Bytes::from(&self.news.signals[..]);
+        self.news.signals.clear();
+        // A crowd of jobs may have made it large.
+        self.news.signals.shrink_to(socket::ATOMIC_BYTES);
+        let root = self.news.root.as_ref().map(Option::as_deref);
+        let hears = |connection: &&mut Box<Connection>| {
+            connection.listens() && root.is_none_or(|root| connection.root.as_deref() == root)
+        };
+        let mut ended = Vec::new();
+        for connection in self.connections.values_mut().filter(hears) {
+            match connection.queue(0, message.clone()) {
+                // Where there was no room before, there is none until the poller says so.
+                Ok(()) if connection.awaits_room => {}
+                Ok(()) => _ = self.dirty.insert(connection.number),
+                Err(end) => ended.push((connection.number, end)),
+            }
+        }
+        for (number, end) in ended {
+            if let Some(connection) = self.connections.remove(&number) {
+                self.settle(connection, Err(end));
+            }
+        }
+    }
+}
 
 /// The answer to a call; the caller may be inside of a root, where names are other ones.
-pub(super) fn answer(caller: &Caller, is_inside: bool, answer: &Answer) -> Option<Bytes> {
+fn reply(caller: &Caller, is_inside: bool, answer: &Answer) -> Option<Bytes> {
     match answer {
         Answer::Done => plain::reply(caller, Body::Nothing),
         Answer::Instance(class, name) => {
             let class = if is_inside { root::bare(class) } else { class };
-            plain::reply(caller, Body::Path(&path::instance(class, name)))
+            plain::reply(caller, Body::Object(Path::Instance(class, name)))
         }
         Answer::Error(error) => {
             let refusal = Refusal::from(error);
@@ -28,7 +93,7 @@ pub(super) fn refused(caller: &Caller, refusal: &Refusal) -> Option<Bytes> {
 }
 
 /// The root that an announcement concerns: none is init's own; nothing if it concerns all.
-pub(super) fn root_of(announcement: &Announcement) -> Option<Option<&str>> {
+fn root_of(announcement: &Announcement) -> Option<Option<&str>> {
     match announcement {
         Announcement::EventEmitted(name, _) | Announcement::JobAdded(name) | Announcement::JobRemoved(name) => {
             Some(root::of(name))
@@ -42,37 +107,45 @@ pub(super) fn root_of(announcement: &Announcement) -> Option<Option<&str>> {
     }
 }
 
-/// The D-Bus signals of an announcement; there are none for replies and log lines.
-pub(super) fn signals(announcement: &Announcement, view: &View) -> impl Iterator<Item = Bytes> {
-    let of_manager = |member, body| plain::signal(path::MANAGER, upstart::INTERFACE.name, member, body);
+/// Appends the D-Bus signals of an announcement; there are none for replies and log lines.
+fn signals(to: &mut Vec<u8>, announcement: &Announcement, view: &View) {
+    let mut signal = |path, interface: &Interface, member, body| plain::signal(to, path, interface.name, member, body);
     // Who hears of it is in the same root.
-    let of_class = |of: &str, member, added: &str| {
-        let of = root::bare(of);
-        plain::signal(&path::class(of), job::INTERFACE.name, member, Body::Path(&path::instance(of, added)))
-    };
-    let of_instance = |of: &str, name: &str, member, body| {
-        plain::signal(&path::instance(root::bare(of), name), instance::INTERFACE.name, member, body)
-    };
-    let one = match announcement {
+    let class = |name| Path::Class(root::bare(name));
+    let instance = |of, name| Path::Instance(root::bare(of), name);
+    match announcement {
         Announcement::EventEmitted(name, environment) => {
-            of_manager("EventEmitted", Body::TextAndList(root::bare(name), environment))
+            let body = Body::TextAndList(root::bare(name), environment);
+            signal(Path::Manager, &upstart::INTERFACE, "EventEmitted", body);
         }
-        Announcement::JobAdded(name) => of_manager("JobAdded", Body::Path(&path::class(root::bare(name)))),
-        Announcement::JobRemoved(name) => of_manager("JobRemoved", Body::Path(&path::class(root::bare(name)))),
-        Announcement::InstanceAdded(of, name) => of_class(of, "InstanceAdded", name),
-        Announcement::InstanceRemoved(of, name) => of_class(of, "InstanceRemoved", name),
-        Announcement::GoalChanged(of, name, goal) => of_instance(of, name, "GoalChanged", Body::Text(goal.name())),
-        Announcement::StateChanged(of, name, state) => of_instance(of, name, "StateChanged", Body::Text(state.name())),
-        Announcement::Failed(of, name, status) => of_instance(of, name, "Failed", Body::Number(*status)),
-        Announcement::Restarted(_) => of_manager("Restarted", Body::Nothing),
-        Announcement::Reply(..) | Announcement::Log(..) => None,
-    };
-    let other = match announcement {
+        Announcement::JobAdded(name) => {
+            signal(Path::Manager, &upstart::INTERFACE, "JobAdded", Body::Object(class(name)));
+        }
+        Announcement::JobRemoved(name) => {
+            signal(Path::Manager, &upstart::INTERFACE, "JobRemoved", Body::Object(class(name)));
+        }
+        Announcement::InstanceAdded(of, name) => {
+            signal(class(of), &job::INTERFACE, "InstanceAdded", Body::Object(instance(of, name)));
+        }
+        Announcement::InstanceRemoved(of, name) => {
+            signal(class(of), &job::INTERFACE, "InstanceRemoved", Body::Object(instance(of, name)));
+        }
+        Announcement::GoalChanged(of, name, goal) => {
+            signal(instance(of, name), &instance::INTERFACE, "GoalChanged", Body::Text(goal.name()));
+        }
+        Announcement::StateChanged(of, name, state) => {
+            signal(instance(of, name), &instance::INTERFACE, "StateChanged", Body::Text(state.name()));
+        }
+        Announcement::Failed(of, name, status) => {
+            signal(instance(of, name), &instance::INTERFACE, "Failed", Body::Number(*status));
+        }
         Announcement::Restarted(generation) => {
+            signal(Path::Manager, &upstart::INTERFACE, "Restarted", Body::Nothing);
             let body = (*generation, init1::recovery(view));
-            wire::signal(path::INIT, init1::INTERFACE.name, "Recovered", &body)
+            to.extend(
+                wire::signal(path::INIT, init1::INTERFACE.name, "Recovered", &body).iter().flat_map(|one| &**one),
+            );
         }
-        _ => None,
-    };
-    one.into_iter().chain(other)
+        Announcement::Reply(..) | Announcement::Log(..) => {}
+    }
 }

@@ -198,8 +198,8 @@ struct Outbox {
 }
 
 impl Connection {
-    pub(super) fn new(number: u64, socket: OwnedFd, role: Role, phase: Phase) -> Self {
-        Self {
+    pub(super) fn new(number: u64, socket: OwnedFd, role: Role, phase: Phase) -> Box<Self> {
+        Box::new(Self {
             number,
             name: String::new(),
             socket,
@@ -218,13 +218,13 @@ impl Connection {
             silent: Vec::new(),
             inbox: Inbox::Idle,
             outbox: Outbox::default(),
-        }
+        })
     }
 
     /// One that an earlier manager had, under the keeper's name for it.
-    pub(super) fn resumed(number: u64, name: String, socket: OwnedFd, role: Role) -> Self {
-        let fresh = Self::new(number, socket, role, Phase::Open);
-        Self { name, hold: Hold::Held, is_known: true, is_resumed: true, ..fresh }
+    pub(super) fn resumed(number: u64, name: String, socket: OwnedFd, role: Role) -> Box<Self> {
+        let fresh = *Self::new(number, socket, role, Phase::Open);
+        Box::new(Self { name, hold: Hold::Held, is_known: true, is_resumed: true, ..fresh })
     }
 
     pub(super) fn is_open(&self) -> bool {

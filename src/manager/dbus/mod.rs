@@ -32,7 +32,7 @@ mod wire;
 pub use address::{session_bus_address, system_bus_address};
 pub use resume::connection_number;
 
-use machine::effect::{Announcement, Caller, Priority};
+use machine::effect::{Caller, Priority};
 use machine::input::Call;
 use machine::state::State;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -42,6 +42,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 use tokio::time::Instant;
 
+use self::announce::News;
 use self::connection::{Connection, End, Hold, LOOK_BYTES, Role, Step};
 use self::interface::Refusal;
 use self::plain::Bytes;
@@ -217,7 +218,7 @@ pub struct Dbus {
     guid: String,
     poll: Poll,
     listener: Option<UnixListener>,
-    connections: BTreeMap<u64, Connection>,
+    connections: BTreeMap<u64, Box<Connection>>,
     next_connection: u64,
     /// Those that may have something to read, in the order in which they have their turn.
     ready: VecDeque<u64>,
@@ -228,6 +229,7 @@ pub struct Dbus {
     timers: BTreeSet<(Instant, u64)>,
     bus: bus::Bus,
     view: View,
+    news: News,
     /// Counts the calls of `next`: what was returned from an earlier one has been done by the main loop.
     visit: u64,
     /// For reading and writing; nothing in it outlives a call.
@@ -260,6 +262,7 @@ impl Dbus {
             timers: BTreeSet::new(),
             bus,
             view: View::default(),
+            news: News::default(),
             visit: 0,
             scratch: vec![0; LOOK_BYTES].into_boxed_slice(),
             refused: 0,
@@ -367,38 +370,6 @@ impl Dbus {
         }
     }
 
-    /// Queues the replies and signals of an announcement; `number` is that of the announcement. Never blocks: they leave
-    /// with [`Dbus::push`] or [`Dbus::next`]. Of log lines it knows nothing.
-    pub fn announce(&mut self, number: u64, announcement: &Announcement) {
-        if let Announcement::Reply(caller, answer) = announcement {
-            self.queue_reply(caller, number, |caller, is_inside| announce::answer(caller, is_inside, answer));
-            return;
-        }
-        if !self.connections.values().any(Connection::listens) {
-            return;
-        }
-        let mut ended = Vec::new();
-        let root = announce::root_of(announcement);
-        let hears = |connection: &&mut Connection| {
-            connection.listens() && root.is_none_or(|root| connection.root.as_deref() == root)
-        };
-        for message in announce::signals(announcement, &self.view) {
-            for connection in self.connections.values_mut().filter(hears) {
-                match connection.queue(0, message.clone()) {
-                    // Where there was no room before, there is none until the poller says so.
-                    Ok(()) if connection.awaits_room => {}
-                    Ok(()) => _ = self.dirty.insert(connection.number),
-                    Err(end) => ended.push((connection.number, end)),
-                }
-            }
-        }
-        for (number, end) in ended {
-            if let Some(connection) = self.connections.remove(&number) {
-                self.settle(connection, Err(end));
-            }
-        }
-    }
-
     /// Answers a [`Control`]. As nothing of it is in the journal, it stays in its socket until the answer is out: should
     /// this manager end before, the next one finds it there.
     pub fn reply(&mut self, caller: &Caller, result: Result<(), ControlError>) {
@@ -418,6 +389,7 @@ impl Dbus {
     }
 
     fn queue_reply(&mut self, caller: &Caller, number: u64, make: impl FnOnce(&Caller, bool) -> Option<Bytes>) {
+        self.spread_news();
         let Some(connection) = self.connections.get_mut(&caller.connection) else { return };
         if connection.is_silenced(caller) {
             return;
@@ -435,6 +407,7 @@ impl Dbus {
 
     /// Sends what is queued, as far as there is room for it.
     pub fn push(&mut self) {
+        self.spread_news();
         for number in std::mem::take(&mut self.dirty) {
             if let Some(mut connection) = self.connections.remove(&number) {
                 let result = connection.flush(&mut self.scratch, self.visit);
@@ -453,7 +426,7 @@ impl Dbus {
                 self.settle(connection, Err(End::Misbehaved("it does not read what it is answered")));
             }
         }
-        let unsent = self.connections.values().filter_map(Connection::unsent_reply).min();
+        let unsent = self.connections.values().filter_map(|connection| connection.unsent_reply()).min();
         unsent.map_or(through, |unsent| through.min(unsent.saturating_sub(1)))
     }
 
@@ -469,7 +442,7 @@ impl Dbus {
                 self.dirty.insert(connection.number);
             }
             self.push();
-            if Instant::now() >= deadline || !self.connections.values().any(Connection::has_output) {
+            if Instant::now() >= deadline || !self.connections.values().any(|connection| connection.has_output()) {
                 break;
             }
             self.wait(Some(deadline)).await;

@@ -9,27 +9,63 @@ const JOBS: &str = "/com/ubuntu/Upstart/jobs";
 
 /// Appends a path element: every byte that is not ASCII alphanumeric is `_` and two lower-case hex digits, nothing at all
 /// is `_`.
-fn push_escaped(path: &mut String, name: &str) {
+fn push_escaped(path: &mut Vec<u8>, name: &str) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     if name.is_empty() {
-        path.push('_');
+        path.push(b'_');
     }
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() {
-            path.push(char::from(byte));
+            path.push(byte);
         } else {
-            path.push('_');
-            path.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            path.push(char::from(DIGITS[usize::from(byte & 15)]));
+            path.extend([b'_', DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
     }
 }
 
+/// The path of an object, by what it is of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path<'a> {
+    /// The manager.
+    Manager,
+    /// A class, by its name.
+    Class(&'a str),
+    /// An instance, by the names of its class and its own.
+    Instance(&'a str, &'a str),
+}
+
+impl Path<'_> {
+    /// Appends it.
+    pub(super) fn write(self, to: &mut Vec<u8>) {
+        let (class, instance) = match self {
+            Self::Manager => return to.extend(MANAGER.as_bytes()),
+            Self::Class(class) => (class, None),
+            Self::Instance(class, instance) => (class, Some(instance)),
+        };
+        to.extend(JOBS.as_bytes());
+        for name in std::iter::once(class).chain(instance) {
+            to.push(b'/');
+            push_escaped(to, name);
+        }
+    }
+
+    fn text(self) -> String {
+        let mut path = Vec::with_capacity(JOBS.len() + 32);
+        self.write(&mut path);
+        ascii(path)
+    }
+}
+
+/// What was escaped is ASCII.
+fn ascii(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// A name as a path element.
 pub(super) fn escape(name: &str) -> String {
-    let mut element = String::with_capacity(name.len() + 8);
+    let mut element = Vec::with_capacity(name.len() + 8);
     push_escaped(&mut element, name);
-    element
+    ascii(element)
 }
 
 /// The reverse of [`escape`]; none for what it never makes.
@@ -55,19 +91,12 @@ pub(super) fn unescape(element: &str) -> Option<String> {
 
 /// Path of a class.
 pub(super) fn class(name: &str) -> String {
-    let mut path = String::with_capacity(JOBS.len() + name.len() + 16);
-    path.push_str(JOBS);
-    path.push('/');
-    push_escaped(&mut path, name);
-    path
+    Path::Class(name).text()
 }
 
 /// Path of an instance.
 pub(super) fn instance(class_name: &str, name: &str) -> String {
-    let mut path = class(class_name);
-    path.push('/');
-    push_escaped(&mut path, name);
-    path
+    Path::Instance(class_name, name).text()
 }
 
 /// What a path stands for, if it is well-formed.

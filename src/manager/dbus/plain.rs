@@ -5,17 +5,22 @@
 //! starting a job costs the manager. What is written here is little-endian D-Bus, protocol version 1, as in the chapter
 //! "Message Protocol" of the D-Bus specification. Everything of another shape goes through `wire`.
 //!
-//! Knows no announcement and no object.
+//! Knows no announcement, and of objects their paths.
 
 use machine::effect::Caller;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A whole message as it leaves; one for all that it goes to.
+use super::path::Path;
+
+/// Whole messages as they leave, one or more; in memory once for all that they go to.
 pub(super) type Bytes = Arc<[u8]>;
 
-/// The longest array or message that D-Bus allows, less what the header could take, in bytes.
+/// The longest array that D-Bus allows, less what escaping and a header could add, in bytes.
 const BODY_BYTES: usize = 63 << 20;
+
+/// The longest name that becomes a part of a path, where each byte may take three.
+const NAME_BYTES: usize = 8 << 20;
 
 /// Serials of these messages have the highest bit set, those that zbus gives out (from 1 on) never come that far.
 const SERIALS_FROM: u32 = 1 << 31;
@@ -27,8 +32,8 @@ pub(super) enum Body<'a> {
     Nothing,
     /// Signature `s`.
     Text(&'a str),
-    /// Signature `o`; must be a valid path.
-    Path(&'a str),
+    /// Signature `o`.
+    Object(Path<'a>),
     /// Signature `i`.
     Number(i32),
     /// Signature `sas`.
@@ -40,7 +45,7 @@ impl Body<'_> {
         match self {
             Self::Nothing => "",
             Self::Text(_) => "s",
-            Self::Path(_) => "o",
+            Self::Object(_) => "o",
             Self::Number(_) => "i",
             Self::TextAndList(..) => "sas",
         }
@@ -52,7 +57,10 @@ impl Body<'_> {
         let length = |text: &str| text.len() + 8;
         match self {
             Self::Nothing | Self::Number(_) => true,
-            Self::Text(text) | Self::Path(text) => fits(text) && length(text) <= BODY_BYTES,
+            Self::Text(text) => fits(text) && length(text) <= BODY_BYTES,
+            Self::Object(Path::Manager) => true,
+            Self::Object(Path::Class(name)) => name.len() <= NAME_BYTES,
+            Self::Object(Path::Instance(class, name)) => class.len().max(name.len()) <= NAME_BYTES,
             Self::TextAndList(text, list) => {
                 let lengths = length(text) + list.iter().map(|one| length(one)).sum::<usize>();
                 fits(text) && list.iter().all(|one| fits(one)) && lengths <= BODY_BYTES
@@ -61,47 +69,56 @@ impl Body<'_> {
     }
 }
 
-/// A signal; `path`, `interface` and `member` must be valid. None if D-Bus cannot carry the body.
-pub(super) fn signal(path: &str, interface: &str, member: &str, body: Body<'_>) -> Option<Bytes> {
-    let length = path.len() + interface.len() + member.len();
-    Writer::begin(4, length, body)?.field(1, 'o', path).field(2, 's', interface).field(3, 's', member).end(body)
+/// Appends a signal; `interface` and `member` must be valid. Nothing, if D-Bus cannot carry it.
+pub(super) fn signal(to: &mut Vec<u8>, path: Path<'_>, interface: &str, member: &str, body: Body<'_>) {
+    if body.is_fit() && Body::Object(path).is_fit() {
+        let mut writer = Writer::begin(to, 4);
+        writer.object_field(1, path);
+        writer.field(2, interface);
+        writer.field(3, member);
+        writer.end(body);
+    }
 }
 
 /// A method return. None if D-Bus cannot carry the body.
 pub(super) fn reply(caller: &Caller, body: Body<'_>) -> Option<Bytes> {
-    let sender = caller.sender.as_deref();
-    let mut writer = Writer::begin(2, sender.map_or(0, str::len), body)?.reply_serial(caller.serial);
-    if let Some(sender) = sender {
-        writer = writer.field(6, 's', sender);
+    if !body.is_fit() {
+        return None;
     }
-    writer.end(body)
+    let mut bytes = Vec::with_capacity(256);
+    let mut writer = Writer::begin(&mut bytes, 2);
+    writer.reply_serial(caller.serial);
+    if let Some(sender) = &caller.sender {
+        writer.field(6, sender);
+    }
+    writer.end(body);
+    Some(bytes.into())
 }
 
-/// A message in the making.
-struct Writer {
-    bytes: Vec<u8>,
+/// A message in the making, behind others.
+struct Writer<'b> {
+    bytes: &'b mut Vec<u8>,
+    /// Where it begins: all alignment counts from there.
+    begin: usize,
 }
 
-impl Writer {
-    /// The fixed part, with room for so many more bytes of names.
-    fn begin(kind: u8, names: usize, body: Body<'_>) -> Option<Self> {
+impl<'b> Writer<'b> {
+    /// The fixed part.
+    fn begin(bytes: &'b mut Vec<u8>, kind: u8) -> Self {
         const NO_REPLY_EXPECTED: u8 = 1;
         static SERIAL: AtomicU32 = AtomicU32::new(SERIALS_FROM);
-        if !body.is_fit() {
-            return None;
-        }
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed) | SERIALS_FROM;
-        let mut bytes = Vec::with_capacity(128 + names);
-        bytes.extend([b'l', kind, NO_REPLY_EXPECTED, 1]);
-        // Lengths of body and fields; they are known at the end.
-        bytes.extend([0; 4]);
-        bytes.extend(serial.to_le_bytes());
-        bytes.extend([0; 4]);
-        Some(Self { bytes })
+        let begin = bytes.len();
+        let mut fixed = [b'l', kind, NO_REPLY_EXPECTED, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        // Lengths of body and fields, before and after it, are known at the end.
+        fixed[8..12].copy_from_slice(&serial.to_le_bytes());
+        bytes.extend(fixed);
+        Self { bytes, begin }
     }
 
     fn align(&mut self, to: usize) {
-        self.bytes.resize(self.bytes.len().next_multiple_of(to), 0);
+        let length = (self.bytes.len() - self.begin).next_multiple_of(to);
+        self.bytes.resize(self.begin + length, 0);
     }
 
     fn number(&mut self, number: u32) {
@@ -109,59 +126,74 @@ impl Writer {
         self.bytes.extend(number.to_le_bytes());
     }
 
+    /// Fills in a length that was left open.
+    fn patch(&mut self, at: usize, length: usize) {
+        // What is written was fit for a message.
+        self.bytes[at..at + 4].copy_from_slice(&(length as u32).to_le_bytes());
+    }
+
     fn text(&mut self, text: &str) {
-        // Not above BODY_BYTES.
         self.number(text.len() as u32);
         self.bytes.extend(text.as_bytes());
         self.bytes.push(0);
     }
 
-    /// A field that is a string (`s`) or a path (`o`).
-    fn field(mut self, code: u8, kind: char, text: &str) -> Self {
+    fn object(&mut self, path: Path<'_>) {
+        self.number(0);
+        let begin = self.bytes.len();
+        path.write(self.bytes);
+        self.patch(begin - 4, self.bytes.len() - begin);
+        self.bytes.push(0);
+    }
+
+    /// The head of a field of this type.
+    fn head(&mut self, code: u8, kind: u8) {
         self.align(8);
-        self.bytes.extend([code, 1, kind as u8, 0]);
+        self.bytes.extend([code, 1, kind, 0]);
+    }
+
+    fn field(&mut self, code: u8, text: &str) {
+        self.head(code, b's');
         self.text(text);
-        self
     }
 
-    fn reply_serial(mut self, serial: u32) -> Self {
-        self.align(8);
-        self.bytes.extend([5, 1, b'u', 0]);
+    fn object_field(&mut self, code: u8, path: Path<'_>) {
+        self.head(code, b'o');
+        self.object(path);
+    }
+
+    fn reply_serial(&mut self, serial: u32) {
+        self.head(5, b'u');
         self.number(serial);
-        self
     }
 
-    fn end(mut self, body: Body<'_>) -> Option<Bytes> {
+    fn end(mut self, body: Body<'_>) {
         let signature = body.signature();
         if !signature.is_empty() {
-            self.align(8);
-            self.bytes.extend([8, 1, b'g', 0, signature.len() as u8]);
+            self.head(8, b'g');
+            self.bytes.push(signature.len() as u8);
             self.bytes.extend(signature.as_bytes());
             self.bytes.push(0);
         }
-        let fields = u32::try_from(self.bytes.len() - 16).ok()?;
+        self.patch(self.begin + 12, self.bytes.len() - self.begin - 16);
         self.align(8);
         let begin = self.bytes.len();
         self.body(body);
-        let length = u32::try_from(self.bytes.len() - begin).ok()?;
-        self.bytes[4..8].copy_from_slice(&length.to_le_bytes());
-        self.bytes[12..16].copy_from_slice(&fields.to_le_bytes());
-        Some(self.bytes.into())
+        self.patch(self.begin + 4, self.bytes.len() - begin);
     }
 
     fn body(&mut self, body: Body<'_>) {
         match body {
             Body::Nothing => {}
-            Body::Text(text) | Body::Path(text) => self.text(text),
+            Body::Text(text) => self.text(text),
+            Body::Object(path) => self.object(path),
             Body::Number(number) => self.bytes.extend(number.to_le_bytes()),
             Body::TextAndList(text, list) => {
                 self.text(text);
-                self.align(4);
-                let at = self.bytes.len();
-                self.bytes.extend([0; 4]);
+                self.number(0);
+                let begin = self.bytes.len();
                 list.iter().for_each(|one| self.text(one));
-                let length = (self.bytes.len() - at - 4) as u32;
-                self.bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+                self.patch(begin - 4, self.bytes.len() - begin);
             }
         }
     }
@@ -169,7 +201,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire;
+    use super::super::{path, wire};
     use super::*;
     use proptest::prelude::*;
     use zbus::message::{Message, Type};
@@ -183,7 +215,7 @@ mod tests {
     #[test]
     fn a_reply_goes_to_its_caller() {
         let caller = Caller { connection: 1, serial: 77, sender: Some(":1.5".into()) };
-        let reply = read(&reply(&caller, Body::Path("/com/ubuntu/Upstart/jobs/a/_")).unwrap());
+        let reply = read(&reply(&caller, Body::Object(Path::Instance("a", ""))).unwrap());
         let header = reply.header();
         assert_eq!(header.message_type(), Type::MethodReturn);
         assert_eq!(header.reply_serial().unwrap().get(), 77);
@@ -199,29 +231,53 @@ mod tests {
     }
 
     #[test]
-    fn what_dbus_cannot_carry_is_refused() {
-        assert!(signal("/a", "b.c", "D", Body::Text("x\0y")).is_none());
-        assert!(signal("/a", "b.c", "D", Body::TextAndList("x", &["y\0".into()])).is_none());
+    fn what_dbus_cannot_carry_is_refused_and_leaves_no_trace() {
         let long = "x".repeat(BODY_BYTES);
-        assert!(signal("/a", "b.c", "D", Body::Text(&long)).is_none());
+        let name = "x".repeat(NAME_BYTES + 1);
+        let list = ["y\0".to_owned()];
+        let unfit = [
+            Body::Text("x\0y"),
+            Body::TextAndList("x", &list),
+            Body::Text(&long),
+            Body::Object(Path::Class(&name)),
+            Body::Object(Path::Instance("a", &name)),
+        ];
+        for body in unfit {
+            let mut bytes = vec![7];
+            signal(&mut bytes, Path::Manager, "b.c", "D", body);
+            assert_eq!(bytes, [7]);
+        }
+        let mut bytes = Vec::new();
+        signal(&mut bytes, Path::Instance(&name, ""), "b.c", "D", Body::Nothing);
+        assert!(bytes.is_empty());
     }
 
     proptest! {
-        /// zbus, which builds everything else, is the oracle: the same header and the same body, byte for byte.
+        /// zbus, which builds everything else, is the oracle: the same header and the same body, byte for byte, wherever in
+        /// the bytes it begins.
         #[test]
         fn a_signal_is_what_zbus_would_build(
-            path in "(/[A-Za-z0-9_]{1,9}){1,5}", interface in "[a-z]{1,9}(\\.[A-Za-z]{1,9}){1,4}",
+            class_name in ".{0,9}", name in ".{0,9}", of in 0..3, interface in "[a-z]{1,9}(\\.[A-Za-z]{1,9}){1,4}",
             member in "[A-Za-z]{1,20}", text in "[^\0]{0,20}", list in proptest::collection::vec("[^\0]{0,20}", 0..5),
-            number: i32, which in 0..5
+            number: i32, which in 0..5, before in 0..9_usize
         ) {
-            let build = |body: Body<'_>| signal(&path, &interface, &member, body).unwrap();
-            let other = || Message::signal(path.as_str(), interface.as_str(), member.as_str());
+            let (path, expected) = match of {
+                0 => (Path::Manager, path::MANAGER.to_owned()),
+                1 => (Path::Class(&class_name), path::class(&class_name)),
+                _ => (Path::Instance(&class_name, &name), path::instance(&class_name, &name)),
+            };
+            let build = |body: Body<'_>| {
+                let mut bytes = vec![0xff; before];
+                signal(&mut bytes, path, &interface, &member, body);
+                Bytes::from(&bytes[before..])
+            };
+            let other = || Message::signal(expected.as_str(), interface.as_str(), member.as_str());
             let (ours, theirs) = match which {
                 0 => (build(Body::Nothing), other().build(&()).unwrap()),
                 1 => (build(Body::Text(&text)), other().build(&text).unwrap()),
                 2 => {
-                    let object = zbus::ObjectPath::try_from(path.as_str()).unwrap();
-                    (build(Body::Path(&path)), other().build(&object).unwrap())
+                    let object = zbus::ObjectPath::try_from(expected.as_str()).unwrap();
+                    (build(Body::Object(path)), other().build(&object).unwrap())
                 }
                 3 => (build(Body::Number(number)), other().build(&number).unwrap()),
                 _ => (build(Body::TextAndList(&text, &list)), other().build(&(&text, &list)).unwrap()),

@@ -133,7 +133,7 @@ impl Dbus {
     }
 
     /// Puts a connection back after something was done with it, or ends it; sees to all that follows from its new state.
-    pub(super) fn settle(&mut self, mut connection: Connection, result: Result<Step, End>) {
+    pub(super) fn settle(&mut self, mut connection: Box<Connection>, result: Result<Step, End>) {
         let step = match result {
             Ok(step) => step,
             Err(end) => {

@@ -172,6 +172,41 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_was_there_before_does_not_follow() {
+        for (second, count) in [(5, 1), (4, 1), (6, 2)] {
+            let mut bytes = Vec::new();
+            let chain = encode_frame(&mut bytes, START.chain, 5, b"first");
+            encode_frame(&mut bytes, chain, second, b"second");
+            bytes.resize(PAGE_BYTES, 0);
+            assert_eq!(SegmentScan::new(&bytes, START).count(), count, "{second} behind 5");
+        }
+    }
+
+    /// Each number that may have been used counts: those that are seen, and as many as could have been where nothing is.
+    #[test]
+    fn what_lies_behind_is_measured_to_the_number() {
+        let mut bytes = vec![0xAA; 2 * FRAME_HEADER_BYTES];
+        bytes.resize(bytes.len().next_multiple_of(FRAME_ALIGNMENT), 0xAA);
+        for sequence in [3, 20, 21] {
+            encode_frame(&mut bytes, 7, sequence, b"some payload");
+        }
+        let length = bytes.len();
+        bytes.resize(PAGE_BYTES, 0);
+        let judged = |sequence| residue(&bytes, ScanEnd { offset: 0, chain: 99, sequence });
+        let used = used_bytes(&bytes);
+        assert!(used <= length);
+        let expected = |holds_frames, from: u64| Residue {
+            bytes: used,
+            holds_frames,
+            highest_sequence: from + (used / FRAME_HEADER_BYTES) as u64,
+        };
+        assert_eq!(judged(3), expected(true, 21));
+        assert_eq!(judged(20), expected(true, 21));
+        // Frames that are no newer than what is good are the remains of an older use of the place.
+        assert_eq!(judged(21), expected(false, 21));
+    }
+
+    #[test]
     fn a_frame_of_an_older_chain_never_follows() {
         let (mut bytes, ends) = three_frames();
         let mut stranger = Vec::new();

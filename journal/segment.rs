@@ -205,6 +205,69 @@ mod tests {
         assert_eq!(SegmentHeader::parse(&bytes), Err(HeaderFault::Newer(9)));
     }
 
+    /// A preamble that says it is so long, of this version, with such reserved bytes, and a CRC that is right for it.
+    fn preamble(version: u16, header_bytes: usize, reserved: u32) -> Vec<u8> {
+        let mut bytes = vec![0; 120];
+        put_preamble(&mut bytes, MAGIC, &Identity::default());
+        bytes[8..10].copy_from_slice(&version.to_le_bytes());
+        bytes[10..12].copy_from_slice(&(header_bytes as u16).to_le_bytes());
+        bytes[12..16].copy_from_slice(&reserved.to_le_bytes());
+        if (4..=bytes.len()).contains(&header_bytes) {
+            let crc = chained_crc(0, &bytes[..header_bytes - 4]);
+            bytes[header_bytes - 4..header_bytes].copy_from_slice(&crc.to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn a_header_of_no_possible_length_is_damage_and_the_shortest_possible_is_none() {
+        let fault = |header_bytes| check_preamble(&preamble(9, header_bytes, 0), MAGIC, SEGMENT_HEADER_BYTES);
+        for header_bytes in (0..44).chain([121, 65_535]) {
+            assert_eq!(fault(header_bytes), Err(HeaderFault::Damaged), "{header_bytes}");
+        }
+        assert_eq!([44, 120].map(fault), [Err(HeaderFault::Newer(9)); 2]);
+    }
+
+    #[test]
+    fn a_header_of_this_version_is_as_long_as_it_is_and_has_nothing_in_reserve() {
+        let judged = |version, header_bytes, reserved| {
+            check_preamble(&preamble(version, header_bytes, reserved), MAGIC, SEGMENT_HEADER_BYTES)
+        };
+        let version = crate::FORMAT_VERSION;
+        assert_eq!(judged(version, SEGMENT_HEADER_BYTES, 0), Ok(Identity::default()));
+        for (version, header_bytes, reserved) in [
+            (version, SEGMENT_HEADER_BYTES + 8, 0),
+            (version, SEGMENT_HEADER_BYTES, 1),
+            (version, SEGMENT_HEADER_BYTES + 8, 1),
+            (version - 1, SEGMENT_HEADER_BYTES, 0),
+        ] {
+            let judged = judged(version, header_bytes, reserved);
+            assert_eq!(judged, Err(HeaderFault::Damaged), "{version} {header_bytes} {reserved}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_sizes_have_their_limits() {
+        let is_sound = |change: &dyn Fn(&mut SegmentHeader)| {
+            let mut header = header();
+            change(&mut header);
+            SegmentHeader::parse(&header.encode()) == Ok(header)
+        };
+        assert!(is_sound(&|header| header.previous = header.number - 1));
+        assert!(!is_sound(&|header| header.previous = header.number));
+        assert!(is_sound(&|header| header.number = MAXIMUM_NUMBER - 1));
+        assert!(!is_sound(&|header| header.number = MAXIMUM_NUMBER));
+        assert!(is_sound(&|header| header.capacity = 256 << 20));
+        assert!(!is_sound(&|header| header.capacity = (256 << 20) + PAGE_BYTES as u64));
+    }
+
+    #[test]
+    fn the_first_frame_of_a_segment_is_linked_to_its_header() {
+        let bytes = header().encode();
+        assert_eq!(header().crc(), chained_crc(0, &bytes[..84]));
+        assert_eq!(header().crc().to_le_bytes(), bytes[84..]);
+    }
+
     #[test]
     fn only_canonical_names_are_ours() {
         assert_eq!(Name::parse(&segment_name(255)), Name::Segment(255));

@@ -438,3 +438,32 @@ pub(crate) fn follows(next: &SegmentHeader, at: &Position) -> bool {
         && next.seed == at.chain
         && next.first_sequence > at.sequence
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_follows_only_where_all_of_it_fits() {
+        let at = Position { segment: 2, offset: 8000, chain: 77, sequence: 39 };
+        let next = SegmentHeader {
+            identity: Identity::default(),
+            number: 3,
+            first_sequence: 40,
+            previous: 2,
+            previous_end: 8000,
+            capacity: 8192,
+            seed: 77,
+        };
+        assert!(follows(&next, &at));
+        assert!(follows(&SegmentHeader { first_sequence: 50, ..next }, &at), "numbers may be left out");
+        for other in [
+            SegmentHeader { previous: 1, ..next },
+            SegmentHeader { previous_end: 7992, ..next },
+            SegmentHeader { seed: 78, ..next },
+            SegmentHeader { first_sequence: 39, ..next },
+        ] {
+            assert!(!follows(&other, &at), "{other:?}");
+        }
+    }
+}

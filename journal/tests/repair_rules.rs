@@ -357,3 +357,52 @@ fn an_undamaged_header_may_say_anything_at_all() {
         }
     }
 }
+
+#[test]
+fn a_checkpoint_under_the_name_of_another_is_not_believed() {
+    let (disk, states) = life(10, &[5]);
+    let name = |number: u64| format!("checkpoint-{number:016x}");
+    let content = disk.take(&name(5)).unwrap();
+    disk.put(&name(4), content);
+    let (state, report) = recover(&disk);
+    assert_eq!((state, rules(&report)), (states[10], vec![Rule::DamagedCheckpoint]));
+    assert!(quarantined(&disk)[0].starts_with(&name(4)), "{:?}", quarantined(&disk));
+}
+
+#[test]
+fn what_was_read_is_told_to_the_byte() {
+    // 88 bytes of header and seven frames of 1,024 up to the end of two pages, where the eighth does not fit; three more.
+    for (frames, segments, bytes) in [(0, 1, 0), (1, 1, 1024), (7, 1, 8192 - 88), (10, 2, 8192 - 88 + 3 * 1024)] {
+        let (disk, _) = life(frames, &[]);
+        let report = recover(&disk).1;
+        assert_eq!((report.frames, report.segments, report.frame_bytes), (frames as u64, segments, bytes));
+    }
+}
+
+/// Names of the segments after the journal was opened and written to.
+fn segments_after_an_append(disk: &MemoryStorage) -> Vec<String> {
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    log.append(b"one more").unwrap();
+    disk.files().into_keys().filter(|name| name.starts_with("segment-")).collect()
+}
+
+#[test]
+fn a_bad_segment_of_the_past_does_not_end_the_one_that_is_written_to() {
+    let (disk, _) = life(40, &[10, 20, 30]);
+    let before: Vec<String> = disk.files().into_keys().filter(|name| name.starts_with("segment-")).collect();
+    assert!(!before.contains(&segment(1)), "{before:?}");
+    disk.put(&segment(1), vec![0xAA; 8192]);
+    assert_eq!(segments_after_an_append(&disk), before);
+    // One of the future has used numbers that nobody knows: what is written from now on goes behind it.
+    disk.put(&segment(9), vec![0xAA; 8192]);
+    let mut after = before.clone();
+    after.push(segment(10));
+    assert_eq!(segments_after_an_append(&disk), after);
+}
+
+#[test]
+fn a_forged_number_does_not_use_up_all_numbers() {
+    let (disk, _) = life(3, &[]);
+    disk.put(&segment((1 << 61) + 1), vec![0xAA; 8192]);
+    assert_eq!(segments_after_an_append(&disk), [segment(1), segment(2)]);
+}

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use journal::{FileStorage, Followed, Follower, Frame, Identity, Log, Options, Reach, look};
 
-struct Directory(PathBuf);
+/// A place for a directory of this name, and gone when it is dropped.
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("stayup-look-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         Self(path)

@@ -12,6 +12,7 @@ mod model;
 mod no_room;
 mod oracles;
 mod quarantine;
+mod real_directory;
 mod repair_rules;
 mod sigkill;
 mod verify_live;

@@ -188,7 +188,7 @@ mod tests {
         let mut bytes = vec![0xAA; 2 * FRAME_HEADER_BYTES];
         bytes.resize(bytes.len().next_multiple_of(FRAME_ALIGNMENT), 0xAA);
         for sequence in [3, 20, 21] {
-            encode_frame(&mut bytes, 7, sequence, b"some payload");
+            encode_frame(&mut bytes, 7, sequence, &[7; 900]);
         }
         let length = bytes.len();
         bytes.resize(PAGE_BYTES, 0);

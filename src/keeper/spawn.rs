@@ -91,7 +91,7 @@ impl Keeper {
     }
 
     /// Has one ready for the next process, when there is nothing better to do.
-    pub(crate) fn spare_pipe(&mut self) {
+    pub(crate) fn keep_spare_pipe(&mut self) {
         if self.spare_pipe.is_none() && self.starting.is_empty() {
             self.spare_pipe = self.status_pipe().ok();
         }

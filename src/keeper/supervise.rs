@@ -289,7 +289,7 @@ impl Keeper {
         if self.exit_status.is_some() || self.children_changed {
             return;
         }
-        self.spare_pipe();
+        self.keep_spare_pipe();
         let mut events = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
         for event in &events[..count] {

@@ -142,9 +142,9 @@ fn signals(to: &mut Vec<u8>, announcement: &Announcement, view: &View) {
         Announcement::Restarted(generation) => {
             signal(Path::Manager, &upstart::INTERFACE, "Restarted", Body::Nothing);
             let body = (*generation, init1::recovery(view));
-            to.extend(
-                wire::signal(path::INIT, init1::INTERFACE.name, "Recovered", &body).iter().flat_map(|one| &**one),
-            );
+            if let Some(recovered) = wire::signal(path::INIT, init1::INTERFACE.name, "Recovered", &body) {
+                to.extend_from_slice(&recovered);
+            }
         }
         Announcement::Reply(..) | Announcement::Log(..) => {}
     }

@@ -16,13 +16,13 @@
 use keeper::protocol::NAME_MAX_BYTES;
 use machine::effect::Caller;
 use std::cell::OnceCell;
-use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 use tokio::time::Instant;
 use zbus::message::Message;
 
+use super::outbox::Outbox;
 use super::plain::Bytes;
 use super::{auth, socket, wire};
 
@@ -36,20 +36,6 @@ const INCOMPLETE: Duration = Duration::from_millis(100);
 const GATHERING: Duration = Duration::from_secs(30);
 /// So much is gathered in one visit.
 const GATHER_BYTES: usize = 256 * 1024;
-/// What may be queued for somebody who may change something, and for the bus, in bytes, when nothing of it is read.
-const PRIVILEGED_QUEUE_BYTES: usize = 4 * 1024 * 1024;
-/// What may be queued for anybody else, in bytes.
-const ORDINARY_QUEUE_BYTES: usize = 512 * 1024;
-/// So many times as much may be queued for one who reads, and is only slower than init tells: a single event can lead to tens
-/// of thousands of signals at once. What is queued for many is in memory once.
-const READER_FACTOR: usize = 16;
-/// So long one may read nothing before it counts as not reading.
-const READING: Duration = Duration::from_secs(10);
-/// So many announcements may wait because of one reply that is not read, and so many altogether. They are kept in the state, and
-/// written with each checkpoint.
-const BEHIND: u64 = 10_000;
-const FAR_BEHIND: u64 = 100_000;
-
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
@@ -181,22 +167,6 @@ pub(super) struct Connection {
     outbox: Outbox,
 }
 
-/// Messages on their way out.
-#[derive(Debug, Default)]
-struct Outbox {
-    queue: VecDeque<Bytes>,
-    /// What they cost, in bytes.
-    cost: usize,
-    /// So much of the first one is out.
-    sent: usize,
-    /// Since when there has been no room for it.
-    stuck_since: Option<Instant>,
-    /// How many messages are out since the beginning.
-    gone: u64,
-    /// Replies among them: which message since the beginning, and the announcement it answers for.
-    replies: VecDeque<(u64, u64)>,
-}
-
 impl Connection {
     pub(super) fn new(number: u64, socket: OwnedFd, role: Role, phase: Phase) -> Box<Self> {
         Box::new(Self {
@@ -257,7 +227,7 @@ impl Connection {
     /// Whether the next message may be looked for: the one before is done, and what was said is out.
     pub(super) fn may_read(&self) -> bool {
         matches!(self.inbox, Inbox::Idle | Inbox::Incomplete { .. } | Inbox::Gathering(_))
-            && self.outbox.queue.is_empty()
+            && self.outbox.is_empty()
             && !self.awaits_jobs
     }
 
@@ -265,8 +235,8 @@ impl Connection {
     pub(super) fn wants_hold(&self, visit: u64) -> bool {
         let is_between = !matches!(self.inbox, Inbox::Gathering(_))
             && !matches!(self.inbox, Inbox::Handed { in_socket: 0, .. } | Inbox::Parked { in_socket: 0, .. })
-            && self.outbox.sent == 0
-            && self.outbox.queue.front().is_none_or(|message| message.len() <= socket::ATOMIC_BYTES);
+            && !self.outbox.is_amid_message()
+            && self.outbox.front().is_none_or(|bytes| bytes.len() <= socket::ATOMIC_BYTES);
         let has_name = !self.name.is_empty() && self.name.len() <= NAME_MAX_BYTES;
         self.is_open() && has_name && self.hold != Hold::Held && self.is_free(visit) && is_between
     }
@@ -498,38 +468,27 @@ impl Connection {
     /// # Errors
     /// When too much is queued already, because the other side does not read.
     pub(super) fn queue(&mut self, announcement: u64, message: Bytes) -> Result<(), End> {
-        let limit = if self.is_trusted() { PRIVILEGED_QUEUE_BYTES } else { ORDINARY_QUEUE_BYTES };
-        let limit = if self.outbox.is_stuck() { limit } else { limit * READER_FACTOR };
-        if !self.outbox.queue.is_empty() && self.outbox.cost + cost(&message) > limit {
-            return Err(End::Misbehaved("it does not read what it is sent"));
-        }
-        if announcement != 0 {
-            self.outbox.replies.push_back((self.outbox.gone + self.outbox.queue.len() as u64, announcement));
-        }
-        self.outbox.cost += cost(&message);
-        self.outbox.queue.push_back(message);
-        Ok(())
+        self.outbox.push(announcement, message, self.is_trusted())
     }
 
     /// Whether there is something to send, and may be sent.
     pub(super) fn has_output(&self) -> bool {
-        !self.outbox.queue.is_empty() && !matches!(self.phase, Phase::Server(_))
+        !self.outbox.is_empty() && !matches!(self.phase, Phase::Server(_))
     }
 
     /// Half a message is out.
     pub(super) fn is_amid_message(&self) -> bool {
-        self.outbox.sent > 0
+        self.outbox.is_amid_message()
     }
 
     /// The lowest number of an announcement whose reply is not out.
     pub(super) fn unsent_reply(&self) -> Option<u64> {
-        self.outbox.replies.front().map(|(_, announcement)| *announcement)
+        self.outbox.unsent_reply()
     }
 
     /// Whether too much waits for a reply that this one does not read; `through` is the last announcement.
     pub(super) fn holds_up(&self, through: u64) -> bool {
-        let behind = self.unsent_reply().map_or(0, |unsent| through.saturating_sub(unsent));
-        behind > FAR_BEHIND || (behind > BEHIND && self.outbox.is_stuck())
+        self.outbox.holds_up(through)
     }
 
     /// Sends what there is room for. Tells whether the keeper must let go first.
@@ -537,84 +496,24 @@ impl Connection {
         if matches!(self.phase, Phase::Server(_)) {
             return Ok(Step::Nothing);
         }
-        while let Some(message) = self.outbox.queue.front() {
-            let bytes = &message[self.outbox.sent..];
+        while let Some(bytes) = self.outbox.front() {
             let is_large = bytes.len() > socket::ATOMIC_BYTES && !socket::has_room(&self.socket, bytes.len());
-            if (is_large || self.outbox.sent > 0) && !self.is_free(visit) {
+            if (is_large || self.outbox.is_amid_message()) && !self.is_free(visit) {
                 return Ok(Step::Release);
             }
-            let batch = if self.outbox.queue.len() > 1 && bytes.len() < socket::ATOMIC_BYTES {
-                let length = self.outbox.gather(scratch);
-                &scratch[..length]
-            } else {
-                bytes
-            };
+            let batch = self.outbox.batch(scratch);
             let length = batch.len();
-            match socket::write(&self.socket, batch)? {
-                None => {
-                    self.outbox.stuck_since.get_or_insert_with(Instant::now);
-                    break;
-                }
-                Some(sent) => {
-                    self.outbox.stuck_since = None;
-                    self.outbox.advance(sent);
-                    if sent < length {
-                        break;
-                    }
-                }
+            let sent = socket::write(&self.socket, batch)?;
+            self.outbox.took(sent);
+            if sent.is_none_or(|sent| sent < length) {
+                break;
             }
         }
-        if self.outbox.queue.is_empty()
+        if self.outbox.is_empty()
             && let Inbox::Answered { in_socket } = self.inbox
         {
             self.finish(in_socket, scratch)?;
         }
         Ok(Step::Nothing)
-    }
-}
-
-/// What a queued message costs, in bytes: small ones are mostly bookkeeping.
-fn cost(message: &Bytes) -> usize {
-    message.len() + 256
-}
-
-impl Outbox {
-    /// Whether nothing of it has been read for some time.
-    fn is_stuck(&self) -> bool {
-        self.stuck_since.is_some_and(|since| since.elapsed() >= READING)
-    }
-
-    /// Copies as many messages into the buffer as leave in one piece; returns their length.
-    fn gather(&self, buffer: &mut [u8]) -> usize {
-        let mut end = 0;
-        for (at, message) in self.queue.iter().enumerate() {
-            let bytes = &message[if at == 0 { self.sent } else { 0 }..];
-            if end + bytes.len() > socket::ATOMIC_BYTES {
-                break;
-            }
-            buffer[end..end + bytes.len()].copy_from_slice(bytes);
-            end += bytes.len();
-        }
-        end
-    }
-
-    /// So many bytes are out.
-    fn advance(&mut self, mut count: usize) {
-        while let Some(message) = self.queue.front() {
-            let length = message.len();
-            let left = length - self.sent;
-            if count < left {
-                self.sent += count;
-                return;
-            }
-            count -= left;
-            self.sent = 0;
-            self.gone += 1;
-            self.cost -= cost(message);
-            self.queue.pop_front();
-            while self.replies.front().is_some_and(|(at, _)| *at < self.gone) {
-                self.replies.pop_front();
-            }
-        }
     }
 }

@@ -18,6 +18,7 @@ mod instance;
 mod interface;
 mod job;
 mod objects;
+mod outbox;
 mod path;
 mod plain;
 mod poll;

@@ -298,7 +298,8 @@ fn place_descriptors(launch: &mut Launch) -> Result<(), Failure> {
     let console = |errno| (Stage::Console, errno);
     let base = launch.above_all;
     // A container may have no devices at all: then what is our own is better than no process.
-    let nothing = || match open(c"/dev/null", libc::O_RDWR) {
+    let null = launch.null;
+    let nothing = || match null.map_or_else(|| open(c"/dev/null", libc::O_RDWR), Ok) {
         Ok(null) => Ok([null; 3]),
         Err(Errno::ENOENT) => Ok([0, 1, 2]),
         Err(errno) => Err(console(errno)),

@@ -59,6 +59,8 @@ pub(crate) struct Launch {
     pub(crate) shell_arguments: Strings,
     pub(crate) environment: Strings<Vec<u8>>,
     pub(crate) standard: Standard,
+    /// The keeper's number of /dev/null, if it has one.
+    pub(crate) null: Option<RawFd>,
     /// (the keeper's number, number in the process).
     pub(crate) descriptors: Vec<(RawFd, RawFd)>,
     /// Room for the child, as long as `descriptors`.
@@ -193,6 +195,7 @@ impl Launch {
             shell_arguments: Strings::new(shell),
             environment: Strings::of_block(environment),
             standard,
+            null: None,
             moved: vec![-1; descriptors.len()],
             descriptors,
             above_all,

@@ -9,8 +9,9 @@ use crate::supervise::Keeper;
 use keeper::protocol::{SpawnRequest, Stage, Ticket, ToManager};
 use keeper::table::{NewTicket, State, now_ticks};
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, open};
 use nix::sys::epoll::{EpollEvent, EpollFlags};
+use nix::sys::stat::Mode;
 use nix::unistd::pipe2;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -77,6 +78,7 @@ impl Keeper {
         match Launch::of_request(request, &given, open_files) {
             Ok(mut launch) => {
                 launch.ignored = self.ignored_signals;
+                launch.null = self.null.as_ref().map(|null| null.as_raw_fd());
                 let launch = Box::new(launch);
                 self.attempt(Attempt { index, launch, pipe: (read_end, write_end), given, tries: 0, at: None });
             }
@@ -90,10 +92,13 @@ impl Keeper {
         self.spare_pipe.take().map_or_else(|| pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK), Ok)
     }
 
-    /// Has one ready for the next process, when there is nothing better to do.
-    pub(crate) fn keep_spare_pipe(&mut self) {
+    /// Has what the next process takes ready, when there is nothing better to do.
+    pub(crate) fn keep_ready(&mut self) {
         if self.spare_pipe.is_none() && self.starting.is_empty() {
             self.spare_pipe = self.status_pipe().ok();
+        }
+        if self.null.is_none() {
+            self.null = open("/dev/null", OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC, Mode::empty()).ok();
         }
     }
 

@@ -75,6 +75,8 @@ pub(crate) struct Keeper {
     pub(crate) ends: Ends,
     /// See [`Keeper::status_pipe`].
     pub(crate) spare_pipe: Option<(OwnedFd, OwnedFd)>,
+    /// /dev/null, which most processes begin with three times, so that it need not be looked for each time.
+    pub(crate) null: Option<OwnedFd>,
     /// Processes that could not be made yet.
     pub(crate) attempts: Vec<Attempt>,
     /// The manager of a keeper that was killed, on its way out.
@@ -177,6 +179,7 @@ impl Keeper {
             reapers: Vec::new(),
             ends,
             spare_pipe: None,
+            null: None,
             attempts: Vec::new(),
             old_manager: None,
             vault: Vault::default(),
@@ -289,7 +292,7 @@ impl Keeper {
         if self.exit_status.is_some() || self.children_changed {
             return;
         }
-        self.keep_spare_pipe();
+        self.keep_ready();
         let mut events = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
         for event in &events[..count] {

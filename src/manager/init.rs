@@ -224,6 +224,8 @@ impl Init {
             }
             () = tokio::time::sleep(deadline.unwrap_or_default()), if deadline.is_some() => self.take(Input::Tick),
             () = tokio::time::sleep_until(overdue.unwrap_or(now)), if overdue.is_some() => self.hear_overdue(),
+            // After a look whether anything else has come.
+            () = tokio::task::yield_now(), if self.memory.has_to_note() => self.note(),
         }
     }
 
@@ -558,6 +560,7 @@ impl Init {
     /// The last words of this manager: all that was said goes out, and the keeper does the rest.
     async fn hand_over(&mut self, message: ToKeeper) -> io::Result<()> {
         self.dbus.flush(LAST_WORDS).await;
+        self.note()?;
         self.link.send(message, Vec::new())?;
         self.link.drain()
     }

@@ -21,6 +21,10 @@ use crate::translate;
 /// So many changes, and effects, of a turn the next one finds room for.
 const KEPT_ROOM: usize = 64;
 
+/// So many announcements that are out may stay without a note of it while there is other work. A manager that comes back
+/// after a crash makes them once more.
+const UNNOTED: u64 = 64;
+
 /// What a manager knows: the state, and the journal from which the next one will have it.
 pub struct Memory<S: Storage> {
     /// The state after all turns so far.
@@ -33,6 +37,8 @@ pub struct Memory<S: Storage> {
     frame: Vec<u8>,
     /// For what comes of turns; empty between them.
     outcome: Outcome,
+    /// The first and the last announcement that were made, and are not noted as out yet.
+    unnoted: Option<(u64, u64)>,
 }
 
 impl<S: Storage> Memory<S> {
@@ -41,13 +47,21 @@ impl<S: Storage> Memory<S> {
     pub fn of(resumed: Resumed<S>) -> (Self, Recovery) {
         let Resumed { state, journal, recovery } = resumed;
         let is_degraded = recovery.needs_checkpoint;
-        (Self { state, journal, is_degraded, frame: Vec::new(), outcome: Outcome::default() }, recovery)
+        let memory =
+            Self { state, journal, is_degraded, frame: Vec::new(), outcome: Outcome::default(), unnoted: None };
+        (memory, recovery)
     }
 
     /// Goes on with another journal, which has the state.
     pub fn renew(&mut self, journal: Log<S>) {
         self.journal = Some(journal);
         self.is_degraded = false;
+    }
+
+    /// Whether there is something for [`Turn::note`].
+    #[must_use]
+    pub fn has_to_note(&self) -> bool {
+        self.unnoted.is_some()
     }
 
     /// There is no journal that can be written; whether that is news.
@@ -159,21 +173,36 @@ pub struct Arrival {
 
 /// The turns themselves.
 pub trait Turn: World {
-    /// One turn, and the small one that follows it when there was something to announce.
+    /// One turn. What it announces is out when this returns, and is noted as such when there is nothing better to do
+    /// ([`Turn::note`]), or when it has become much.
     ///
     /// # Errors
     /// As the world's.
     fn take(&mut self, input: Input) -> io::Result<()> {
         let begin_us = self.stamp().boot_us;
-        let now_ms = self.now_ms();
         let origin = Origin::of(&input, |caller| self.who(caller));
-        let mut outcome = std::mem::take(&mut self.memory().outcome);
-        if let Some(last) = carry_out(self, now_ms, input, &origin, &mut outcome)? {
-            let through = self.performed(last);
-            carry_out(self, now_ms, Input::Performed(through), &Origin::Performed, &mut outcome)?;
+        let made = carry_out(self, input, &origin)?;
+        let unnoted = &mut self.memory().unnoted;
+        if let Some((first, last)) = made {
+            *unnoted = Some((unnoted.map_or(first, |(first, _)| first), last));
         }
-        self.memory().outcome = outcome;
+        if unnoted.is_some_and(|(first, last)| last - first >= UNNOTED) {
+            self.note()?;
+        }
         self.took(self.stamp().boot_us.saturating_sub(begin_us));
+        Ok(())
+    }
+
+    /// The small turn that notes which announcements are out, so that they are not made again after a crash. Every one of them
+    /// has its note before this manager sleeps, or ends in peace.
+    ///
+    /// # Errors
+    /// As the world's.
+    fn note(&mut self) -> io::Result<()> {
+        if let Some((_, last)) = self.memory().unnoted.take() {
+            let through = self.performed(last);
+            carry_out(self, Input::Performed(through), &Origin::Performed)?;
+        }
         Ok(())
     }
 
@@ -253,22 +282,20 @@ pub trait Turn: World {
 
 impl<W: World> Turn for W {}
 
-/// One input, all the way; the number of the last announcement, if there was one. `outcome` is empty before and after.
-fn carry_out<W: World + ?Sized>(
-    world: &mut W,
-    now_ms: u64,
-    input: Input,
-    origin: &Origin,
-    outcome: &mut Outcome,
-) -> io::Result<Option<u64>> {
-    machine::turn_into(&mut world.memory().state, now_ms, input, outcome);
+/// One input, all the way; the numbers of the first and the last announcement, if there were any.
+fn carry_out<W: World + ?Sized>(world: &mut W, input: Input, origin: &Origin) -> io::Result<Option<(u64, u64)>> {
+    let now_ms = world.now_ms();
+    let memory = world.memory();
+    let mut outcome = std::mem::take(&mut memory.outcome);
+    machine::turn_into(&mut memory.state, now_ms, input, &mut outcome);
     record(world, origin, &outcome.changes);
-    let last = perform(world, &outcome.effects)?;
+    let made = perform(world, &outcome.effects)?;
     outcome.changes.clear();
     outcome.changes.shrink_to(KEPT_ROOM);
     outcome.effects.clear();
     outcome.effects.shrink_to(KEPT_ROOM);
-    Ok(last)
+    world.memory().outcome = outcome;
+    Ok(made)
 }
 
 /// Promise 1: changes are in the journal before anything is done about them.
@@ -315,9 +342,9 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     }
 }
 
-/// Does what was decided; the number of the last announcement, if there was one. What the keeper is to do comes first, because
-/// a process takes the longest; what is only told comes after it, and last what nobody waits for.
-fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<Option<u64>> {
+/// Does what was decided; the numbers of the first and the last announcement, if there were any. What the keeper is to do comes
+/// first, because a process takes the longest; what is only told comes after it, and last what nobody waits for.
+fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<Option<(u64, u64)>> {
     for effect in effects {
         match effect {
             Effect::Spawn(ticket) => world.spawn(*ticket)?,
@@ -335,10 +362,10 @@ fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<O
             Effect::Announce(..) | Effect::Acknowledge(_) | Effect::LogPriority(_) => {}
         }
     }
-    let mut last = None;
+    let mut made = None;
     for effect in effects {
         if let Effect::Announce(number, announcement) = effect {
-            last = Some(*number);
+            made = Some((made.map_or(*number, |(first, _)| first), *number));
             world.announce(*number, announcement);
         }
     }
@@ -348,5 +375,5 @@ fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<O
             world.send(ToKeeper::Acknowledge { ticket: *ticket })?;
         }
     }
-    Ok(last)
+    Ok(made)
 }

@@ -123,6 +123,8 @@ pub enum Source {
     Files,
     /// Its own deadlines.
     Clock,
+    /// What was announced, and is not noted as out yet.
+    Told,
 }
 
 impl Manager {
@@ -211,20 +213,26 @@ impl Manager {
             (Source::Calls, out.bus.with_call_after(0).is_some()),
             (Source::Files, !self.findings.is_empty()),
             (Source::Clock, is_due),
+            // The program does this only where there is nothing else; a crash does not ask.
+            (Source::Told, self.memory.has_to_note()),
         ];
         all.into_iter().filter(|(_, is_there)| *is_there).map(|(source, _)| source).collect()
     }
 
     /// Deals with one thing; false when it has died of it.
     pub fn step(&mut self, source: Source, out: &mut Outside) -> bool {
-        let done = match source {
+        let mut done = match source {
             Source::Keeper => self.hear(out),
             Source::Notes => self.heed(out),
             Source::Clients => self.greet(out),
             Source::Calls => self.serve(out),
             Source::Files => self.find(out),
             Source::Clock => self.acting(out, |acting| acting.take(Input::Tick)),
+            Source::Told => self.acting(out, |acting| acting.note()),
         };
+        if done.is_ok() && self.farewell.is_some() {
+            done = self.acting(out, |acting| acting.note());
+        }
         done.is_ok() && out.fuse.step(Point::Idle) == Step::Go
     }
 

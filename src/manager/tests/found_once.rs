@@ -239,10 +239,11 @@ fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
         let class = machine::parse::parse_class(name, text.as_bytes()).unwrap();
         world.take(Input::Define(Box::new(class))).unwrap();
     }
+    world.note().unwrap();
     let first = world.told.last().unwrap() + 1;
     let caller = Caller { connection: 1, serial: 1, sender: None };
     let start = Call::Start { class: "one".into(), environment: Vec::new(), wait: false };
-    // What a turn has told is noted in the next frame; without it, nobody knows that it was told.
+    // That so much is told is noted in the next frame; without it, nobody knows that it was told.
     let mut frames = 0;
     world.take(Input::Call(caller, start)).unwrap();
     assert_eq!(world.memory.state.next_deadline_ms(), Some(0), "there is more to do than one turn does");
@@ -265,6 +266,28 @@ fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
     let missing: Vec<&u64> = told.iter().filter(|number| !world.told.contains(number)).collect();
     assert!(missing.is_empty(), "never told: {missing:?}");
     assert_eq!(world.told[0], first, "in their order");
+}
+
+/// Work that never ends must not keep a manager from noting what it has told: the next one would tell all of it again.
+#[test]
+fn what_is_told_is_noted_when_there_is_time_or_when_it_is_much() {
+    let (disk, mut world) = begin();
+    let emit = |world: &mut Small, serial| {
+        let caller = Caller { connection: 1, serial, sender: None };
+        let (name, environment) = ("news".to_owned(), Vec::new());
+        world.take(Input::Call(caller, Call::Emit { name, environment, wait: true, file: None })).unwrap();
+    };
+    let untold = |disk: &MemoryStorage| come_back(&disk.snapshot(), 0).0.memory.state.outbox().count();
+    let mut most = 0;
+    for serial in 1..=200 {
+        emit(&mut world, serial);
+        most = most.max(untold(&disk));
+    }
+    assert!((2..100).contains(&most), "{most} announcements would be made once more");
+    emit(&mut world, 201);
+    assert!(world.memory.has_to_note() && untold(&disk) > 0);
+    world.note().unwrap();
+    assert!(!world.memory.has_to_note() && untold(&disk) == 0);
 }
 
 /// A process that will not end is to be killed, and a reload is asked for just then: both are on their way when the manager dies.

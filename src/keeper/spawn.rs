@@ -92,8 +92,9 @@ impl Keeper {
         self.spare_pipe.take().map_or_else(|| pipe2(OFlag::O_CLOEXEC | OFlag::O_NONBLOCK), Ok)
     }
 
-    /// Has what the next process takes ready, when there is nothing better to do.
+    /// Has what the next process takes ready, and puts away what is of no use any more, when there is nothing better to do.
     pub(crate) fn keep_ready(&mut self) {
+        self.spent.clear();
         if self.spare_pipe.is_none() && self.starting.is_empty() {
             self.spare_pipe = self.status_pipe().ok();
         }
@@ -193,7 +194,8 @@ impl Keeper {
         let (ticket, pid) = (slot.ticket(), slot.pid());
         // While it was starting nobody looked whether it stops.
         self.children_changed |= slot.awaits_stop();
-        let made_ticks = starting.and_then(|starting| starting.made_ticks);
+        let made_ticks = starting.as_ref().and_then(|starting| starting.made_ticks);
+        self.spent.extend(starting.map(|starting| starting.pipe));
         let start_time_ticks = made_ticks.unwrap_or_else(|| proc::start_time_ticks(pid));
         self.table.set_running(index, start_time_ticks);
         self.outgoing.push_back(ToManager::Spawned { ticket, pid, start_time_ticks });

@@ -75,6 +75,8 @@ pub(crate) struct Keeper {
     pub(crate) ends: Ends,
     /// See [`Keeper::status_pipe`].
     pub(crate) spare_pipe: Option<(OwnedFd, OwnedFd)>,
+    /// Status pipes that have said all; closed when there is time for it.
+    pub(crate) spent: Vec<OwnedFd>,
     /// /dev/null, which most processes begin with three times, so that it need not be looked for each time.
     pub(crate) null: Option<OwnedFd>,
     /// Processes that could not be made yet.
@@ -179,6 +181,7 @@ impl Keeper {
             reapers: Vec::new(),
             ends,
             spare_pipe: None,
+            spent: Vec::new(),
             null: None,
             attempts: Vec::new(),
             old_manager: None,

@@ -122,6 +122,7 @@ impl Keeper {
             self.vault.before = Some(link);
         }
         self.spare_pipe = None;
+        self.spent.clear();
         match start(&path) {
             Ok((link, pid)) => {
                 let event = EpollEvent::new(EpollFlags::EPOLLIN, VAULT);

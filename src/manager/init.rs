@@ -49,6 +49,9 @@ const READ_PATIENCE: Duration = Duration::from_secs(2);
 /// How long clients and log files are given at the end, and before a re-exec.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// So many messages of the keeper, at most, are heard after the first one before what they lead to is told.
+const TOGETHER: usize = 32;
+
 /// A manager under way.
 struct Init {
     options: Options,
@@ -207,10 +210,15 @@ impl Init {
                     self.tend_clients();
                     self.times.tell(self.scope.state_dir());
                 }
-                self.hear_keeper(message)?;
-                while let Some((message, _)) = self.link.try_next()? {
-                    self.hear_keeper(message)?;
-                }
+                self.together(|init| {
+                    init.hear_keeper(message)?;
+                    // The next ones are for the next time: clients are to hear of something meanwhile.
+                    for _ in 0..TOGETHER {
+                        let Some((message, _)) = init.link.try_next()? else { break };
+                        init.hear_keeper(message)?;
+                    }
+                    Ok(())
+                })?;
                 self.notify.keeper_has_spoken();
                 Ok(())
             }

@@ -39,6 +39,8 @@ pub struct Memory<S: Storage> {
     outcome: Outcome,
     /// The first and the last announcement that were made, and are not noted as out yet.
     unnoted: Option<(u64, u64)>,
+    /// More turns come at once: what this one announces leaves with what they do.
+    is_together: bool,
 }
 
 impl<S: Storage> Memory<S> {
@@ -47,9 +49,8 @@ impl<S: Storage> Memory<S> {
     pub fn of(resumed: Resumed<S>) -> (Self, Recovery) {
         let Resumed { state, journal, recovery } = resumed;
         let is_degraded = recovery.needs_checkpoint;
-        let memory =
-            Self { state, journal, is_degraded, frame: Vec::new(), outcome: Outcome::default(), unnoted: None };
-        (memory, recovery)
+        let (frame, outcome) = (Vec::new(), Outcome::default());
+        (Self { state, journal, is_degraded, frame, outcome, unnoted: None, is_together: false }, recovery)
     }
 
     /// Goes on with another journal, which has the state.
@@ -110,7 +111,7 @@ pub trait World {
     /// Tells whoever listens; the number is that of the announcement.
     fn announce(&mut self, number: u64, announcement: &Announcement);
 
-    /// All announcements of a turn are made: they are to leave now, as far as there is room for them.
+    /// The announcements so far are to leave now, as far as there is room for them.
     fn push(&mut self);
 
     /// Of the announcements up to this one, up to which all are out.
@@ -173,23 +174,35 @@ pub struct Arrival {
 
 /// The turns themselves.
 pub trait Turn: World {
-    /// One turn. What it announces is out when this returns, and is noted as such when there is nothing better to do
-    /// ([`Turn::note`]), or when it has become much.
+    /// One turn. What it announces is out when this returns (but see [`Turn::together`]), and is noted as such when there is
+    /// nothing better to do ([`Turn::note`]), or when it has become much.
     ///
     /// # Errors
     /// As the world's.
     fn take(&mut self, input: Input) -> io::Result<()> {
         let begin_us = self.stamp().boot_us;
         let origin = Origin::of(&input, |caller| self.who(caller));
-        let made = carry_out(self, input, &origin)?;
-        let unnoted = &mut self.memory().unnoted;
-        if let Some((first, last)) = made {
-            *unnoted = Some((unnoted.map_or(first, |(first, _)| first), last));
-        }
-        if unnoted.is_some_and(|(first, last)| last - first >= UNNOTED) {
+        carry_out(self, input, &origin)?;
+        let memory = self.memory();
+        if memory.unnoted.is_some_and(|(first, last)| last - first >= UNNOTED) {
             self.note()?;
+        } else if !memory.is_together {
+            self.push();
         }
         self.took(self.stamp().boot_us.saturating_sub(begin_us));
+        Ok(())
+    }
+
+    /// Several turns, because several things have happened by now: what they announce leaves together.
+    ///
+    /// # Errors
+    /// As those of the turns.
+    fn together(&mut self, turns: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        self.memory().is_together = true;
+        let result = turns(self);
+        self.memory().is_together = false;
+        result?;
+        self.push();
         Ok(())
     }
 
@@ -199,10 +212,11 @@ pub trait Turn: World {
     /// # Errors
     /// As the world's.
     fn note(&mut self) -> io::Result<()> {
-        if let Some((_, last)) = self.memory().unnoted.take() {
-            let through = self.performed(last);
-            carry_out(self, Input::Performed(through), &Origin::Performed)?;
-        }
+        let Some((_, last)) = self.memory().unnoted.take() else { return Ok(()) };
+        self.push();
+        let through = self.performed(last);
+        carry_out(self, Input::Performed(through), &Origin::Performed)?;
+        self.push();
         Ok(())
     }
 
@@ -282,20 +296,20 @@ pub trait Turn: World {
 
 impl<W: World> Turn for W {}
 
-/// One input, all the way; the numbers of the first and the last announcement, if there were any.
-fn carry_out<W: World + ?Sized>(world: &mut W, input: Input, origin: &Origin) -> io::Result<Option<(u64, u64)>> {
+/// One input, all the way; but what it announces has still to leave.
+fn carry_out<W: World + ?Sized>(world: &mut W, input: Input, origin: &Origin) -> io::Result<()> {
     let now_ms = world.now_ms();
     let memory = world.memory();
     let mut outcome = std::mem::take(&mut memory.outcome);
     machine::turn_into(&mut memory.state, now_ms, input, &mut outcome);
     record(world, origin, &outcome.changes);
-    let made = perform(world, &outcome.effects)?;
+    perform(world, &outcome.effects)?;
     outcome.changes.clear();
     outcome.changes.shrink_to(KEPT_ROOM);
     outcome.effects.clear();
     outcome.effects.shrink_to(KEPT_ROOM);
     world.memory().outcome = outcome;
-    Ok(made)
+    Ok(())
 }
 
 /// Promise 1: changes are in the journal before anything is done about them.
@@ -342,9 +356,9 @@ fn record<W: World + ?Sized>(world: &mut W, origin: &Origin, changes: &[Change])
     }
 }
 
-/// Does what was decided; the numbers of the first and the last announcement, if there were any. What the keeper is to do comes
-/// first, because a process takes the longest; what is only told comes after it, and last what nobody waits for.
-fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<Option<(u64, u64)>> {
+/// Does what was decided. What the keeper is to do comes first, because a process takes the longest; what is only told comes
+/// after it, and last what nobody waits for.
+fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<()> {
     for effect in effects {
         match effect {
             Effect::Spawn(ticket) => world.spawn(*ticket)?,
@@ -362,18 +376,17 @@ fn perform<W: World + ?Sized>(world: &mut W, effects: &[Effect]) -> io::Result<O
             Effect::Announce(..) | Effect::Acknowledge(_) | Effect::LogPriority(_) => {}
         }
     }
-    let mut made = None;
     for effect in effects {
-        if let Effect::Announce(number, announcement) = effect {
-            made = Some((made.map_or(*number, |(first, _)| first), *number));
-            world.announce(*number, announcement);
+        if let &Effect::Announce(number, ref announcement) = effect {
+            world.announce(number, announcement);
+            let unnoted = &mut world.memory().unnoted;
+            *unnoted = Some((unnoted.map_or(number, |(first, _)| first), number));
         }
     }
-    world.push();
     for effect in effects {
         if let Effect::Acknowledge(ticket) = effect {
             world.send(ToKeeper::Acknowledge { ticket: *ticket })?;
         }
     }
-    Ok(made)
+    Ok(())
 }

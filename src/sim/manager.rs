@@ -258,11 +258,18 @@ impl Manager {
         out.expected = Expected { before: now, after: now };
     }
 
+    /// All that the keeper has said by now, together.
     fn hear(&mut self, out: &mut Outside) -> io::Result<()> {
-        let Some(message) = out.keeper.outbox.pop_front() else { return Ok(()) };
-        out.watch.see(&Seen::Heard(&message));
-        out.sabotage.acknowledges_first(&message, &mut out.keeper.inbox);
-        self.acting(out, |acting| acting.hear(message))
+        self.acting(out, |acting| {
+            acting.together(|acting| {
+                while let Some(message) = acting.out.keeper.outbox.pop_front() {
+                    acting.out.watch.see(&Seen::Heard(&message));
+                    acting.out.sabotage.acknowledges_first(&message, &mut acting.out.keeper.inbox);
+                    acting.hear(message)?;
+                }
+                Ok(())
+            })
+        })
     }
 
     /// A notification; it is taken from its socket when what it led to is in the journal.

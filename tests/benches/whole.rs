@@ -89,13 +89,23 @@ impl Drop for Session {
     }
 }
 
-/// 1,000 times `Start(wait)` of a task that is `/bin/true`, against spawn and wait of it by this program; in turns, so that
-/// what else the machine does falls on both alike.
+/// 1,000 times `Start(wait)` of a task that is `/bin/true`, against spawn and wait of it by this program; as the scheduler does
+/// it, and then with the manager kept on one processor, see docs/BENCHMARKS.md.
 fn start_and_wait() {
-    const ROUNDS: usize = 200;
-    const EACH: u32 = 5;
     let session = Session::start([("true".to_owned(), "task\nconsole none\nexec /bin/true\n".to_owned())].into_iter());
     let mut client = session.client();
+    start_against_spawn(&mut client, "start and wait");
+    let last = std::thread::available_parallelism().map_or(0, |count| count.get() - 1);
+    let words = ["-a", "-c", "-p", &last.to_string(), &session.manager().to_string()];
+    if Command::new("taskset").args(words).stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        start_against_spawn(&mut client, "the same, the manager on one processor");
+    }
+}
+
+/// In turns, so that what else the machine does falls on both alike.
+fn start_against_spawn(client: &mut Client, what: &str) {
+    const ROUNDS: usize = 200;
+    const EACH: u32 = 5;
     let timed = |work: &mut dyn FnMut()| {
         let begin = Instant::now();
         (0..EACH).for_each(|_| work());
@@ -114,7 +124,7 @@ fn start_and_wait() {
     let sums = ours.iter().sum::<Duration>().as_secs_f64() / bare.iter().sum::<Duration>().as_secs_f64();
     let (ours, bare) = (middle(&mut ours), middle(&mut bare));
     println!(
-        "start and wait of /bin/true, 1,000 times: {ours:?} each; spawn and wait by a bare program: {bare:?} each; ratio {:.2} of the medians, {sums:.2} of the sums (asked for: at most 1.35)",
+        "{what} of /bin/true, 1,000 times: {ours:?} each; spawn and wait by a bare program: {bare:?} each; ratio {:.2} of the medians, {sums:.2} of the sums (asked for: at most 1.35)",
         ours.as_secs_f64() / bare.as_secs_f64()
     );
 }

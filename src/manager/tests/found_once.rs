@@ -28,6 +28,8 @@ struct Small {
     log: Vec<String>,
     /// Numbers of the announcements that were told.
     told: Vec<u64>,
+    /// How many they were each time they left.
+    pushed: Vec<usize>,
 }
 
 impl World for Small {
@@ -52,7 +54,12 @@ impl World for Small {
             self.log.push(text.clone());
         }
     }
-    fn push(&mut self) {}
+    fn push(&mut self) {
+        let all = self.told.len();
+        if self.pushed.last() != Some(&all) {
+            self.pushed.push(all);
+        }
+    }
     fn performed(&mut self, through: u64) -> u64 {
         through
     }
@@ -77,7 +84,7 @@ fn come_back(disk: &MemoryStorage, failed_starts: u32) -> (Small, Recovery) {
     let occasion = Occasion { reason, failed_starts, restarts: 1, session: 1 };
     let resumed: Resumed<_> = go_on(Some(Log::open(disk.clone(), OPTIONS).unwrap()), &occasion, Recovery::default());
     let (memory, recovery) = Memory::of(resumed);
-    (Small { memory, now_ms: 1_000, sent: Vec::new(), log: Vec::new(), told: Vec::new() }, recovery)
+    (Small { memory, now_ms: 1_000, sent: Vec::new(), log: Vec::new(), told: Vec::new(), pushed: Vec::new() }, recovery)
 }
 
 /// A manager that has begun, on a disk of its own.
@@ -266,6 +273,30 @@ fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
     let missing: Vec<&u64> = told.iter().filter(|number| !world.told.contains(number)).collect();
     assert!(missing.is_empty(), "never told: {missing:?}");
     assert_eq!(world.told[0], first, "in their order");
+}
+
+/// A process that ends at once has two messages of the keeper waiting: who listens is woken once. None of what is told may leave
+/// before all that it says is in the journal, or be noted as told before it has left.
+#[test]
+fn what_comes_together_is_told_together() {
+    let (disk, mut world, ticket) = start_daemon("none");
+    world.note().unwrap();
+    let (before, pushes) = (world.told.len(), world.pushed.len());
+    world
+        .together(|world| {
+            world.hear(ToManager::Spawned { ticket, pid: 100, start_time_ticks: 5 })?;
+            world.hear(ToManager::Exited { ticket, pid: 100, status: ExitStatus::Code(0) })?;
+            assert!(world.told.len() > before && world.pushed.len() == pushes, "nothing has left yet");
+            let next = come_back(&disk.snapshot(), 0).0.memory.state;
+            assert!(
+                next.outbox().map(|(number, _)| number).eq(world.told[before..].iter().copied()),
+                "nothing is lost"
+            );
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(world.pushed[pushes..], [world.told.len()], "all leaves at once");
+    assert!(world.memory.has_to_note());
 }
 
 /// Work that never ends must not keep a manager from noting what it has told: the next one would tell all of it again.

@@ -94,11 +94,11 @@ impl Drop for Session {
 fn start_and_wait() {
     let session = Session::start([("true".to_owned(), "task\nconsole none\nexec /bin/true\n".to_owned())].into_iter());
     let mut client = session.client();
-    start_against_spawn(&mut client, "start and wait");
+    start_against_spawn(&mut client, "start and wait of /bin/true, 1,000 times");
     let last = std::thread::available_parallelism().map_or(0, |count| count.get() - 1);
     let words = ["-a", "-c", "-p", &last.to_string(), &session.manager().to_string()];
     if Command::new("taskset").args(words).stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        start_against_spawn(&mut client, "the same, the manager on one processor");
+        start_against_spawn(&mut client, "the same, the manager kept on one processor");
     }
 }
 
@@ -124,7 +124,7 @@ fn start_against_spawn(client: &mut Client, what: &str) {
     let sums = ours.iter().sum::<Duration>().as_secs_f64() / bare.iter().sum::<Duration>().as_secs_f64();
     let (ours, bare) = (middle(&mut ours), middle(&mut bare));
     println!(
-        "{what} of /bin/true, 1,000 times: {ours:?} each; spawn and wait by a bare program: {bare:?} each; ratio {:.2} of the medians, {sums:.2} of the sums (asked for: at most 1.35)",
+        "{what}: {ours:?} each; spawn and wait by a bare program: {bare:?} each; ratio {:.2} of the medians, {sums:.2} of the sums (asked for: at most 1.35)",
         ours.as_secs_f64() / bare.as_secs_f64()
     );
 }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use journal::{FileStorage, Followed, Follower, Frame, Identity, Log, Options, Reach, look};
 
@@ -86,8 +88,7 @@ fn a_follower_sees_every_frame_once_whatever_the_writer_removes() {
 
 /// Leaves half a frame behind the last one.
 fn tear_tail(directory: &Path) {
-    let newest = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let newest = newest.filter(|path| path.to_string_lossy().contains("segment-")).max().unwrap();
+    let newest = newest(directory);
     let mut bytes = fs::read(&newest).unwrap();
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 9;
     let end = (used + 3).min(bytes.len());
@@ -107,6 +108,91 @@ fn a_follower_that_was_left_behind_says_so() {
     let mut seen = Vec::new();
     assert_eq!(drain(&mut follower, &mut seen), Followed::Lost);
     assert!(seen.windows(2).all(|pair| pair[0].sequence < pair[1].sequence));
+}
+
+/// A follower reads in pieces; what is larger than those must not be the end for it.
+#[test]
+fn a_follower_sees_frames_larger_than_what_it_reads_at_once() {
+    let directory = Directory::new("large");
+    let open = || Log::open(FileStorage::at(&directory.0).unwrap(), Options::new(Identity::default())).unwrap().0;
+    let mut log = open();
+    log.append(b"the first").unwrap();
+    let mut follower = look(&directory.read(), Reach::All).unwrap().follow(directory.read());
+    let mut seen = Vec::new();
+    let sizes = [5, 250 << 10, 300 << 10, 7, (2 << 20) + 11, 0, 600 << 10, 1];
+    for (size, sequence) in sizes.into_iter().zip(2..) {
+        log.append(&vec![7; size]).unwrap();
+        assert_eq!(drain(&mut follower, &mut seen), Followed::Idle);
+        assert_eq!((seen.last().unwrap().payload.len(), follower.sequence()), (size, sequence));
+    }
+    assert_eq!(seen.len(), sizes.len());
+}
+
+/// The newest segment.
+fn newest(directory: &Path) -> PathBuf {
+    let paths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    paths.filter(|path| path.to_string_lossy().contains("segment-")).max().unwrap()
+}
+
+#[test]
+fn a_follower_tells_of_what_it_cannot_read() {
+    let directory = Directory::new("unread");
+    let mut log = directory.log();
+    append(&mut log, 1);
+    let found = look(&directory.read(), Reach::All).unwrap();
+    let mut seen = Vec::new();
+    let in_the_way = directory.0.join("segment-00000000000000ff");
+    fs::create_dir(&in_the_way).unwrap();
+    assert!(found.follow(directory.read()).read(&mut seen).is_err());
+    fs::remove_dir(&in_the_way).unwrap();
+    assert_eq!(found.follow(directory.read()).read(&mut seen).unwrap(), Followed::Idle);
+    let segment = newest(&directory.0);
+    fs::remove_file(&segment).unwrap();
+    fs::create_dir(&segment).unwrap();
+    assert!(found.follow(directory.read()).read(&mut seen).is_err());
+}
+
+/// The writer removes files whenever it likes.
+#[test]
+fn a_file_that_goes_while_a_follower_looks_is_no_error() {
+    let directory = Directory::new("goes");
+    let mut log = directory.log();
+    append(&mut log, 1);
+    let found = look(&directory.read(), Reach::All).unwrap();
+    let first = newest(&directory.0);
+    let mut last = 1;
+    while newest(&directory.0) == first {
+        last += 1;
+        append(&mut log, last);
+    }
+    let (next, away) = (newest(&directory.0), directory.0.join("away"));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                fs::rename(&next, &away).unwrap();
+                fs::rename(&away, &next).unwrap();
+            }
+        });
+        // Until it was seen to its end often enough, between all the times it was away.
+        let mut whole = 0;
+        let mut failure = None;
+        let limit = Instant::now() + Duration::from_secs(60);
+        while whole < 100 && failure.is_none() && Instant::now() < limit {
+            let (mut follower, mut seen) = (found.follow(directory.read()), Vec::new());
+            let end = loop {
+                match follower.read(&mut seen) {
+                    Ok(Followed::More) => {}
+                    end => break end,
+                }
+            };
+            failure = end.err();
+            whole += u32::from(follower.sequence() == last);
+        }
+        done.store(true, Ordering::Release);
+        assert!(failure.is_none(), "{failure:?}");
+        assert!(whole > 0);
+    });
 }
 
 #[test]

@@ -14,5 +14,6 @@ mod oracles;
 mod quarantine;
 mod real_directory;
 mod repair_rules;
+mod restless;
 mod sigkill;
 mod verify_live;

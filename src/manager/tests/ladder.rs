@@ -181,7 +181,11 @@ fn what_cannot_be_read_is_set_aside_with_all_that_follows() {
     drop(log);
     let found = come_back(&disk, &killed(0));
     assert!(found.recovery.is_rebuilt && found.recovery.needs_checkpoint, "{:?}", found.recovery);
-    assert!(found.recovery.findings[0].starts_with("checkpoint 7: a record of version 99"), "{:?}", found.recovery.findings);
+    assert!(
+        found.recovery.findings[0].starts_with("checkpoint 7: a record of version 99"),
+        "{:?}",
+        found.recovery.findings
+    );
 }
 
 /// Of a first manager, what lies there belonged to another keeper; of any other one, it is the past.

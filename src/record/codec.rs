@@ -300,4 +300,87 @@ mod tests {
         bytes.splice(at..=at, [253, 255, 255, 255, 255, 255, 255, 255, 255]);
         assert!(matches!(decode_changes(&bytes), Err(CodecError::Malformed(_))), "{:?}", decode_changes(&bytes));
     }
+
+    /// A text that is said to be `claimed` bytes long, in a record of so many.
+    fn forged(claimed: u64, record_bytes: usize) -> String {
+        let mut bytes = Vec::new();
+        let changes = [Change::ClassRemoved { class: "job".into() }];
+        encode_turn(Stamp::default(), &Origin::Tick, &changes, &mut bytes).unwrap();
+        let at = bytes.iter().position(|byte| *byte == 3).unwrap();
+        bytes.splice(at..=at, [&[253][..], &claimed.to_le_bytes()].concat());
+        bytes.resize(1 + record_bytes, 0);
+        decode_changes(&bytes).unwrap_err().to_string()
+    }
+
+    /// Where memory is short, a forged record must not take what is left of it: at most eight times the largest record of its size.
+    #[test]
+    fn what_a_length_can_ask_for_is_bounded_by_the_size_of_the_record() {
+        for (from, to) in [(40, 64 << 10), ((64 << 10) + 1, 1 << 20), ((1 << 20) + 1, 16 << 20)] {
+            for record_bytes in [from, to] {
+                let (bound, is_refused) = (8 * to as u64, |text: String| text.contains("LimitExceeded"));
+                assert!(is_refused(forged(bound, record_bytes)), "{record_bytes}: {}", forged(bound, record_bytes));
+                // As long as the sum of what was read before leaves it; then it is the end of the record that is missed.
+                let text = forged(bound - 2048, record_bytes);
+                assert!(!is_refused(text.clone()), "{record_bytes}: {text}");
+            }
+        }
+        assert!(forged(16 << 20, (16 << 20) + 1).contains("UnexpectedEnd"), "larger ones may claim more");
+    }
+
+    #[test]
+    fn what_follows_a_record_is_an_error() {
+        let mut bytes = Vec::new();
+        encode_turn(Stamp::default(), &Origin::Tick, &[Change::TaskTaken], &mut bytes).unwrap();
+        let mut state = encode_state(&State::default()).unwrap();
+        for count in 1..4 {
+            bytes.push(0);
+            state.push(0);
+            let text = format!("{count} bytes too many");
+            assert!(decode_turn(&bytes).unwrap_err().to_string().ends_with(&text));
+            assert!(decode_changes(&bytes).unwrap_err().to_string().ends_with(&text));
+            assert!(view_turn(&bytes, &mut Vec::new()).unwrap_err().to_string().ends_with(&text));
+            assert!(decode_state(&state).unwrap_err().to_string().ends_with(&text));
+        }
+    }
+
+    #[test]
+    fn a_stamp_is_read_without_the_rest() {
+        let stamp = Stamp { boot_us: 7, wall_us: 8 };
+        let mut bytes = Vec::new();
+        encode_turn(stamp, &Origin::Tick, &[Change::TaskTaken], &mut bytes).unwrap();
+        assert_eq!(decode_stamp(&bytes).unwrap(), Some(stamp));
+        assert_eq!(decode_stamp(&bytes[..4]).unwrap(), Some(stamp));
+        assert_eq!(decode_stamp(&[1, 2]).unwrap(), None);
+        assert!(matches!(decode_stamp(&[]), Err(CodecError::Empty)));
+        assert!(matches!(decode_stamp(&[2]), Err(CodecError::Malformed(_))));
+        assert!(matches!(decode_stamp(&[3, 1, 1]), Err(CodecError::NewerVersion(3))));
+    }
+
+    #[test]
+    fn a_view_says_what_the_record_says() {
+        let stamp = Stamp { boot_us: 7, wall_us: 8 };
+        let changes = [Change::ClassRemoved { class: "job".into() }, Change::TaskTaken];
+        let mut bytes = Vec::new();
+        encode_turn(stamp, &Origin::Tick, &changes, &mut bytes).unwrap();
+        let mut views = Vec::new();
+        let head = view_turn(&bytes, &mut views).unwrap();
+        assert_eq!((head.stamp, matches!(head.origin, OriginView::Tick)), (Some(stamp), true));
+        assert!(matches!(views[..], [ChangeView::ClassRemoved { class: "job" }, ChangeView::TaskTaken]), "{views:?}");
+        // StateChanged of instance 300 to running, EventFinished of event 7, in version 1; behind those that are there.
+        let head = view_turn(&[1, 2, 26, 251, 44, 1, 10, 17, 7], &mut views).unwrap();
+        assert_eq!((head.stamp, matches!(head.origin, OriginView::Unknown), views.len()), (None, true, 4));
+        assert!(matches!(view_turn(&[], &mut views), Err(CodecError::Empty)));
+        assert!(matches!(view_turn(&[9, 0], &mut views), Err(CodecError::NewerVersion(9))));
+    }
+
+    #[test]
+    fn a_digest_differs_where_states_do() {
+        let (mut one, other) = (State::default(), State::default());
+        assert_eq!(digest(&one).unwrap(), digest(&other).unwrap());
+        one.apply(&Change::Restarted { generation: 2 }, &mut machine::effect::Nobody);
+        assert_ne!(digest(&one).unwrap(), digest(&other).unwrap());
+        let back = decode_state(&encode_state(&one).unwrap()).unwrap();
+        assert_eq!(digest(&one).unwrap(), digest(&back).unwrap());
+        assert!(matches!(decode_state(&[]), Err(CodecError::Empty)));
+    }
 }

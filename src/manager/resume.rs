@@ -28,7 +28,7 @@ pub(crate) use opening::make_directory;
 pub use opening::{is_passing, renew};
 
 /// So many managers in a row leave it to the next one; not so many that frames would be suspected for it.
-pub const PATIENT_STARTS: u32 = SUSPECT_FRAMES_AFTER - 1;
+const PATIENT_STARTS: u32 = SUSPECT_FRAMES_AFTER - 1;
 
 /// Managers that ended before they were ready, until the newest frames are suspected.
 const SUSPECT_FRAMES_AFTER: u32 = 3;
@@ -199,8 +199,7 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> io::Result<Resumed<FileS
             recovery.findings.push(format!("{}: {error}", directory.display()));
         }
     }
-    let is_patient = occasion.failed_starts < PATIENT_STARTS;
-    let opened = opening::open(directory, is_patient, &mut recovery)?;
+    let opened = opening::open(directory, is_patient(occasion), &mut recovery)?;
     let mut resumed = go_on(opened, occasion, recovery);
     for aside in &mut resumed.recovery.set_aside {
         if !aside.starts_with('/') {
@@ -209,6 +208,12 @@ pub fn resume(directory: &Path, occasion: &Occasion) -> io::Result<Resumed<FileS
     }
     resumed.recovery.took = begin.elapsed();
     Ok(resumed)
+}
+
+/// Whether a manager leaves a journal that just now cannot be read to the next one.
+#[must_use]
+pub const fn is_patient(occasion: &Occasion) -> bool {
+    occasion.failed_starts < PATIENT_STARTS
 }
 
 /// The rungs above opening: replays what an open journal has given out, if there is one.

@@ -135,7 +135,7 @@ impl Manager {
         let opened = match Log::open(out.disk.clone(), out.journal) {
             Ok(opened) => Some(opened),
             Err(_) if out.fuse.is_blown() => return None,
-            Err(error) if resume::is_passing(&error) && occasion.failed_starts < resume::PATIENT_STARTS => {
+            Err(error) if resume::is_passing(&error) && resume::is_patient(&occasion) => {
                 out.watch.see(&Seen::Note(&format!("{error}; another manager tries again")));
                 return None;
             }

@@ -12,6 +12,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use client::Client;
+use nix::sched::{CpuSet, sched_getaffinity};
+use nix::unistd::Pid;
 use testkit::{programs, resident_bytes, until};
 
 /// A session init with a folder of its own.
@@ -95,7 +97,8 @@ fn start_and_wait() {
     let session = Session::start([("true".to_owned(), "task\nconsole none\nexec /bin/true\n".to_owned())].into_iter());
     let mut client = session.client();
     start_against_spawn(&mut client, "start and wait of /bin/true, 1,000 times");
-    let last = std::thread::available_parallelism().map_or(0, |count| count.get() - 1);
+    let allowed = sched_getaffinity(Pid::from_raw(0)).unwrap();
+    let last = (0..CpuSet::count()).rfind(|&number| allowed.is_set(number).unwrap()).unwrap();
     let words = ["-a", "-c", "-p", &last.to_string(), &session.manager().to_string()];
     if Command::new("taskset").args(words).stdout(Stdio::null()).status().is_ok_and(|status| status.success()) {
         start_against_spawn(&mut client, "the same, the manager kept on one processor");

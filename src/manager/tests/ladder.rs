@@ -190,6 +190,20 @@ fn what_cannot_be_read_is_set_aside_with_all_that_follows() {
     );
 }
 
+/// What the journal has found out about itself is for people, too.
+#[test]
+fn what_the_journal_has_lost_is_told() {
+    let disk = journal(false, 400);
+    let (name, mut content) = disk.files().into_iter().find(|(name, _)| name.starts_with("segment-")).unwrap();
+    content[1000] ^= 4;
+    disk.put(&name, content);
+    let (log, recovered) = Log::open(disk, OPTIONS).unwrap();
+    let losses: Vec<String> = recovered.report.findings.iter().map(ToString::to_string).collect();
+    assert!(!losses.is_empty());
+    let found = go_on(Some((log, recovered)), &killed(0), Recovery::default());
+    assert!(found.recovery.frames < 400 && found.recovery.findings.starts_with(&losses), "{:?}", found.recovery);
+}
+
 /// Of a first manager, what lies there belonged to another keeper; of any other one, it is the past.
 #[test]
 fn only_a_first_manager_removes_what_lies_there() {

@@ -43,7 +43,7 @@ const LISTENER: &str = "listener";
 /// Names of descriptors that events have brought along begin with this.
 const EVENT_FILE: &str = "event-file-";
 
-/// How long a recovery without a journal waits for the job files.
+/// How long a recovery that lacks a part of the journal waits for the job files.
 const READ_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long clients and log files are given at the end, and before a re-exec.

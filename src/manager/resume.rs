@@ -132,6 +132,12 @@ impl Recovery {
         self.rung = self.rung.max(rung);
     }
 
+    /// Whether there was more in the journal than was replayed.
+    #[must_use]
+    pub fn has_lost(&self) -> bool {
+        self.is_rebuilt || self.needs_checkpoint || !self.set_aside.is_empty()
+    }
+
     /// Says how much of the past is there, once it is known.
     pub fn keep(&mut self, processes: usize) {
         let past = if self.is_rebuilt {

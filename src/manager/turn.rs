@@ -234,8 +234,8 @@ pub trait Turn: World {
             connections: arrival.connections,
             files: arrival.files,
         };
-        if recovery.is_rebuilt {
-            // With the journal lost, the roll call needs the job files to recognize what runs.
+        if recovery.has_lost() {
+            // With the journal lost, or its newest frames, the roll call needs the job files to recognize what runs.
             for class in self.job_files() {
                 self.take(Input::Define(Box::new(class)))?;
             }

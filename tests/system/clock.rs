@@ -54,6 +54,7 @@ fn machine() -> Option<World> {
         .job("steady", "start on startup\nexec sleep infinity\n");
     let world = setup.start_or_skip()?;
     world.await_init();
+    until("steady runs", || world.initctl(&["status", "steady"]).out.starts_with("steady start/running, process"));
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", world.manager().outside)).unwrap();
     assert!(maps.contains("clocks.so"), "the manager has the clocks of the system");
     Some(world)

@@ -30,6 +30,8 @@ struct Small {
     told: Vec<u64>,
     /// How many they were each time they left.
     pushed: Vec<usize>,
+    /// What the job files say.
+    files: Vec<Class>,
 }
 
 impl World for Small {
@@ -69,7 +71,7 @@ impl World for Small {
     fn finish(&mut self, _status: u8) {}
     fn rescan(&mut self) {}
     fn job_files(&mut self) -> Vec<Class> {
-        Vec::new()
+        self.files.clone()
     }
     fn reconnect_bus(&mut self) {}
     fn adopt(&mut self) {}
@@ -84,7 +86,8 @@ fn come_back(disk: &MemoryStorage, failed_starts: u32) -> (Small, Recovery) {
     let occasion = Occasion { reason, failed_starts, restarts: 1, session: 1 };
     let resumed: Resumed<_> = go_on(Some(Log::open(disk.clone(), OPTIONS).unwrap()), &occasion, Recovery::default());
     let (memory, recovery) = Memory::of(resumed);
-    (Small { memory, now_ms: 1_000, sent: Vec::new(), log: Vec::new(), told: Vec::new(), pushed: Vec::new() }, recovery)
+    let (sent, log, told, pushed, files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    (Small { memory, now_ms: 1_000, sent, log, told, pushed, files }, recovery)
 }
 
 /// A manager that has begun, on a disk of its own.
@@ -273,6 +276,31 @@ fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
     let missing: Vec<&u64> = told.iter().filter(|number| !world.told.contains(number)).collect();
     assert!(missing.is_empty(), "never told: {missing:?}");
     assert_eq!(world.told[0], first, "in their order");
+}
+
+/// Where managers keep ending, the newest frames are not believed; and if a job was defined in these, its process was a stranger
+/// from then on.
+#[test]
+fn a_job_whose_definition_is_not_believed_any_more_keeps_its_process() {
+    let (disk, mut world) = begin();
+    (1..=20).for_each(|serial| set(&mut world, serial, 10));
+    let class = machine::parse::parse_class("daemon", b"exec daemon\n").unwrap();
+    world.take(Input::Define(Box::new(class.clone()))).unwrap();
+    let start = Call::Start { class: "daemon".into(), environment: Vec::new(), wait: false };
+    world.take(Input::Call(Caller { connection: 1, serial: 21, sender: None }, start)).unwrap();
+    let ticket = world.memory.state.find("daemon", "").unwrap().processes[0].ticket;
+    world.hear(ToManager::Spawned { ticket, pid: 100, start_time_ticks: 5 }).unwrap();
+    drop(world);
+    let (mut world, recovery) = come_back(&disk, 4);
+    assert!(world.memory.state.class("daemon").is_none() && !recovery.is_rebuilt && recovery.has_lost());
+    world.files = vec![class];
+    let condition = Condition::Running { forks_left: 0, has_stopped: false };
+    let label = machine::spawn::label(machine::job::ProcessKind::Main, "daemon", "");
+    let entry = Entry { ticket, pid: 100, start_time_ticks: 5, label, last_signal_request: 0, condition };
+    world.take_over(arrival(Reason::ManagerEnded(ExitStatus::Code(1)), vec![entry]), &recovery).unwrap();
+    let instance = world.memory.state.find("daemon", "").expect("its file is still there");
+    assert_eq!((instance.state, instance.processes[0].pid), (JobState::Running, 100));
+    assert!(!world.sent.iter().any(|message| matches!(message, ToKeeper::Spawn(_))), "{:?}", world.sent);
 }
 
 /// A process that ends at once has two messages of the keeper waiting: who listens is woken once. None of what is told may leave

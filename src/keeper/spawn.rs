@@ -24,6 +24,10 @@ const STACKS: usize = 4;
 const TRIES: u32 = 7;
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 
+/// How long after its process was made a program runs, as a rule; then the keeper looks, once. To be woken by exec itself would be
+/// to take the processor from that very program, wherever the scheduler has no other one for the keeper.
+const USUAL_EXEC: Duration = Duration::from_micros(100);
+
 /// A process that is to be made.
 #[derive(Debug)]
 pub(crate) struct Attempt {
@@ -45,6 +49,8 @@ pub(crate) struct Starting {
     pipe: OwnedFd,
     /// When it was made, in ticks since boot, where that is certain.
     made_ticks: Option<u64>,
+    /// Whether epoll tells of the pipe; not before the keeper has looked itself.
+    is_watched: bool,
 }
 
 impl Keeper {
@@ -165,11 +171,23 @@ impl Keeper {
     }
 
     pub(crate) fn watch_pipe(&mut self, index: usize, pipe: OwnedFd, made_ticks: Option<u64>) {
-        if self.epoll.add(&pipe, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).is_ok() {
-            self.starting.insert(index, Starting { pipe, made_ticks });
-        } else {
-            // No room for another watch: what its exec came to will be seen when it ends.
-            self.settle_started(index);
+        self.starting.insert(index, Starting { pipe, made_ticks, is_watched: false });
+        self.look_at.get_or_insert_with(|| Instant::now() + USUAL_EXEC);
+    }
+
+    /// Looks at the processes that were being started, and has epoll tell of those that still are.
+    pub(crate) fn look_at_starting(&mut self) {
+        self.look_at = None;
+        let unwatched = |(&index, starting): (&usize, &Starting)| (!starting.is_watched).then_some(index);
+        let indices: Vec<usize> = self.starting.iter().filter_map(unwatched).collect();
+        for index in indices {
+            self.status_arrived(index);
+            let Some(starting) = self.starting.get_mut(&index) else { continue };
+            starting.is_watched = true;
+            if self.epoll.add(&starting.pipe, EpollEvent::new(EpollFlags::EPOLLIN, index as u64)).is_err() {
+                // No room for another watch: what its exec came to will be seen when it ends.
+                self.settle_started(index);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use keeper::link::{Link, LinkError};
 use keeper::protocol::{Finish, Reason, ToKeeper, ToManager};
 use keeper::table::{State, Table};
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
@@ -58,6 +59,8 @@ pub(crate) struct Keeper {
     signals: SignalFd,
     /// Processes on their way to their program, by slot.
     pub(crate) starting: BTreeMap<usize, Starting>,
+    /// When to look at those that epoll does not tell of yet.
+    pub(crate) look_at: Option<Instant>,
     /// Whether what /proc says of a start is what the clock said then; found out with each start of a manager.
     pub(crate) is_clock_of_proc: bool,
     /// Memory that starting processes share, by pid.
@@ -172,6 +175,7 @@ impl Keeper {
             epoll,
             signals,
             starting: BTreeMap::new(),
+            look_at: None,
             is_clock_of_proc: false,
             lent: BTreeMap::new(),
             stacks: Vec::new(),
@@ -296,6 +300,9 @@ impl Keeper {
             return;
         }
         self.keep_ready();
+        if self.look_at.is_some_and(|at| !self.has_arrived_until(at)) {
+            return self.look_at_starting();
+        }
         let mut events = [EpollEvent::empty(); 64];
         let count = self.epoll.wait(&mut events, self.timeout()).unwrap_or(0);
         for event in &events[..count] {
@@ -310,6 +317,13 @@ impl Keeper {
                 slot => self.status_arrived(usize::try_from(slot).unwrap_or(usize::MAX)),
             }
         }
+    }
+
+    /// Waits for something to arrive, in parts of the milliseconds that epoll_wait(2) knows.
+    fn has_arrived_until(&self, limit: Instant) -> bool {
+        let left = limit.saturating_duration_since(Instant::now());
+        let mut all = [PollFd::new(self.epoll.0.as_fd(), PollFlags::POLLIN)];
+        !left.is_zero() && ppoll(&mut all, Some(left.into()), None) == Ok(1)
     }
 
     /// How long the loop may sleep.

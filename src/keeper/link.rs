@@ -244,7 +244,8 @@ impl Link {
                 // No message is empty, so this is the end.
                 Ok(0) => return Err(LinkError::Closed),
                 Ok(length) => break length.cast_unsigned(),
-                Err(Errno::EINTR) => {}
+                // Told once, of a peer that has ended without reading everything; what it has said itself comes after it.
+                Err(Errno::EINTR | Errno::ECONNRESET) => {}
                 Err(errno) => return Err(errno.into()),
             }
         };
@@ -284,4 +285,23 @@ pub fn take_large(descriptors: &mut Vec<OwnedFd>) -> Result<SpawnRequest, LinkEr
     let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     file.read_exact_at(&mut bytes, 0).map_err(to_errno)?;
     decode(&bytes).map_err(LinkError::Malformed)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::protocol::ToManager;
+
+    #[test]
+    fn one_who_ends_without_having_read_everything_is_not_heard_out() {
+        let (keeper, manager) = Link::pair().unwrap();
+        keeper.send(&ToManager::Ping { number: 1 }, &[]).unwrap();
+        manager.send(&ToKeeper::Acknowledge { ticket: 1 }, &[]).unwrap();
+        manager.send(&ToKeeper::Ready, &[]).unwrap();
+        drop(manager);
+        assert_eq!(keeper.receive::<ToKeeper>().unwrap().0, ToKeeper::Acknowledge { ticket: 1 });
+        assert_eq!(keeper.receive::<ToKeeper>().unwrap().0, ToKeeper::Ready);
+        assert!(matches!(keeper.receive::<ToKeeper>(), Err(LinkError::Closed)));
+    }
 }

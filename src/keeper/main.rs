@@ -22,6 +22,7 @@ mod processes;
 mod raw;
 mod reap;
 mod report;
+mod signals;
 mod spawn;
 mod supervise;
 mod vault;

@@ -5,7 +5,8 @@
 use keeper::protocol::ExitStatus;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use std::os::fd::{BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::sync::atomic::AtomicU32;
 
 /// A child that has ended (and is still a zombie), or stopped.
 fn wait(kind: libc::idtype_t, pid: i32, flags: i32) -> Option<libc::siginfo_t> {
@@ -55,6 +56,14 @@ pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
     Errno::result(unsafe { libc::kill(pid, signal) }).map(drop)
 }
 
+/// Takes the next signal from a signalfd(2), into memory that outlives this image; whether there was one.
+pub(crate) fn next_signal(signals: BorrowedFd<'_>, into: &[AtomicU32; 32]) -> bool {
+    const _: () = assert!(size_of::<libc::signalfd_siginfo>() == size_of::<[AtomicU32; 32]>());
+    // SAFETY: the kernel writes one siginfo, which fits; atomics may be written through a shared reference.
+    let length = unsafe { libc::read(signals.as_raw_fd(), into.as_ptr().cast_mut().cast(), size_of_val(into)) };
+    length.cast_unsigned() == size_of_val(into)
+}
+
 /// Whether a process leads its process group.
 pub(crate) fn leads_group(pid: i32) -> bool {
     // SAFETY: touches no memory.
@@ -72,7 +81,6 @@ pub(crate) fn become_reaper(is_subreaper: bool) {
 
 /// Has the kernel send PID 1 a SIGWINCH for the keyboard request (Alt-Up), console_ioctl(4).
 pub(crate) fn accept_keyboard_request(console: BorrowedFd<'_>) {
-    use std::os::fd::AsRawFd as _;
     const KDSIGACCEPT: libc::Ioctl = 0x4B4E;
     // SAFETY: the argument is a number.
     unsafe { libc::ioctl(console.as_raw_fd(), KDSIGACCEPT, libc::SIGWINCH) };

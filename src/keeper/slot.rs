@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"StayUpKT");
 
 /// Counts additions to the layout; any version can read any other of this magic.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 pub(crate) const HEAD_BYTES: usize = 4096;
 pub(crate) const SLOT_BYTES: usize = 256;
@@ -49,7 +49,7 @@ pub struct Head {
     pub crash_streak: AtomicU32,
     /// The soft and hard limit of open files that the keeper was started with, which its children get back; 0: unknown.
     pub open_files: [AtomicU64; 2],
-    /// Signals that wait for a manager.
+    /// Signals that no manager has taken yet.
     pub pending: [Pending; 8],
     /// The number that the session goes by, see [`crate::place`]; 0: that of the process.
     pub session: AtomicI32,
@@ -62,9 +62,12 @@ pub struct Head {
     /// The shell of an emergency; 0 if there is none (since version 3).
     pub shell_pid: AtomicI32,
     pub(crate) unused_after_shell: AtomicU32,
+    /// The signal that the keeper is dealing with, as signalfd(2) gives it: the kernel takes it from the process and writes it
+    /// here in one step. Its first word is its number, 0 for none (since version 4).
+    pub arrived: [AtomicU32; 32],
 }
 
-/// A signal that waits for a manager, see [`Head::pending`].
+/// A signal that no manager has taken yet, see [`Head::pending`].
 #[derive(Debug)]
 #[repr(C)]
 pub struct Pending {

@@ -9,10 +9,11 @@ use crate::options::{Options, Role};
 use crate::processes;
 use crate::raw::Stack;
 use crate::report::say;
+use crate::signals::Signals;
 use crate::spawn::{Attempt, Starting};
 use crate::vault::{self, Vault};
 use crate::watch::{Afterwards, Watch};
-use keeper::container::{is_container, shutdown_signal};
+use keeper::container::is_container;
 use keeper::link::{Link, LinkError};
 use keeper::protocol::{Finish, Reason, ToKeeper, ToManager};
 use keeper::table::{State, Table};
@@ -20,17 +21,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
-
-/// Signals the manager is told of.
-const FORWARDED: [Signal; 6] =
-    [Signal::SIGINT, Signal::SIGWINCH, Signal::SIGPWR, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGUSR1];
 
 /// Messages taken from the manager before the loop looks at everything else again.
 const MESSAGES_AT_ONCE: usize = 64;
@@ -56,7 +52,7 @@ pub(crate) struct Keeper {
     pub(crate) is_system: bool,
     pub(crate) table: Table,
     pub(crate) epoll: Epoll,
-    signals: SignalFd,
+    pub(crate) signals: Signals,
     /// Processes on their way to their program, by slot.
     pub(crate) starting: BTreeMap<usize, Starting>,
     /// When to look at those that epoll does not tell of yet.
@@ -158,9 +154,7 @@ impl Keeper {
         }
         raise_open_files(&table);
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let mut mask = SigSet::all();
-        crash::FATAL.into_iter().for_each(|signal| mask.remove(signal));
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let signals = Signals::open()?;
         epoll.add(&signals, EpollEvent::new(EpollFlags::EPOLLIN, SIGNALS))?;
         let ends = Ends::open();
         if let Some(socket) = ends.socket() {
@@ -206,8 +200,9 @@ impl Keeper {
         Ok(keeper)
     }
 
-    /// Takes over what the image before has left: descriptors, starting processes, the manager.
+    /// Takes over what the image before has left: signals, descriptors, starting processes, the manager.
     fn resume(&mut self) {
+        self.take_arrived();
         let held: Vec<(String, i32)> = self.table.held().map(|(name, number)| (name.to_owned(), number)).collect();
         for (name, number) in held {
             match processes::take_over(number) {
@@ -336,52 +331,8 @@ impl Keeper {
         EpollTimeout::try_from(wait).unwrap_or(EpollTimeout::MAX)
     }
 
-    fn read_signals(&mut self) {
-        // One at a time: as long as there are more, the loop comes here again at once.
-        if let Ok(Some(info)) = self.signals.read_signal() {
-            let number = info.ssi_signo.cast_signed();
-            if number == libc::SIGCHLD {
-                self.children_changed = true;
-            } else if FORWARDED.iter().any(|&signal| signal as i32 == number) || number == shutdown_signal() {
-                self.signal_arrived(number, info.ssi_pid.cast_signed(), info.ssi_uid);
-            }
-        }
-    }
-
-    fn signal_arrived(&mut self, signal: i32, sender_pid: i32, sender_uid: u32) {
-        if self.watch.is_ready {
-            return self.outgoing.push_back(ToManager::Signal { signal, sender_pid, sender_uid });
-        }
-        let pending = &self.table.head().pending;
-        let is_new = pending.iter().all(|one| one.signal.load(Ordering::Relaxed) != signal);
-        if !is_new {
-            if signal == libc::SIGTERM && !self.is_system && self.watch.is_hopeless(&self.table) {
-                self.give_up();
-            }
-            return;
-        }
-        if let Some(free) = pending.iter().find(|one| one.signal.load(Ordering::Relaxed) == 0) {
-            free.sender_pid.store(sender_pid, Ordering::Relaxed);
-            free.sender_uid.store(sender_uid, Ordering::Relaxed);
-            free.signal.store(signal, Ordering::Release);
-        }
-    }
-
-    /// Gives the manager, which has just become ready, the signals that came while there was none.
-    pub(crate) fn deliver_pending_signals(&mut self) {
-        for one in &self.table.head().pending {
-            let signal = one.signal.load(Ordering::Acquire);
-            if signal != 0 {
-                let sender_pid = one.sender_pid.load(Ordering::Relaxed);
-                let sender_uid = one.sender_uid.load(Ordering::Relaxed);
-                self.outgoing.push_back(ToManager::Signal { signal, sender_pid, sender_uid });
-                one.signal.store(0, Ordering::Relaxed);
-            }
-        }
-    }
-
     /// A session whose manager cannot be started, and somebody insists that it ends.
-    fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         if self.given_up.is_none() {
             say!("no manager can be started: ending the session's processes");
             self.signal_all(libc::SIGTERM);
@@ -448,7 +399,10 @@ impl Keeper {
                 self.held.remove(&name);
                 self.vault.release(&name);
             }
-            ToKeeper::Pong { number } => self.watch.answered(number),
+            ToKeeper::Pong { number } => {
+                self.watch.answered(number);
+                self.signals_taken(number);
+            }
             ToKeeper::Reexecute => self.end_manager(Afterwards::Reexecute),
             ToKeeper::Finish(Finish::Exit(status)) if self.is_system && !is_container() => {
                 say!("process 1 cannot exit (with {status}): ask for a reboot");

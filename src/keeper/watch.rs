@@ -253,7 +253,7 @@ impl Keeper {
         self.watch.is_ready = true;
         self.end_shell();
         self.watch.next_beat = self.watch.heartbeat.map(|deadline| Instant::now() + deadline / (PINGS + 1));
-        self.deliver_pending_signals();
+        self.tell_pending_signals();
     }
 
     fn beat(&mut self, now: Instant) {
@@ -268,10 +268,16 @@ impl Keeper {
             self.watch.kill_at = Some(now + LAST_WORDS);
             return;
         }
-        self.watch.ping += 1;
         self.watch.unanswered += 1;
         self.watch.next_beat = Some(now + deadline / (PINGS + 1));
+        self.ping();
+    }
+
+    /// Asks the manager for an answer, which it gives when it has dealt with all that it was told before; its number.
+    pub(crate) fn ping(&mut self) -> u64 {
+        self.watch.ping += 1;
         self.outgoing.push_back(ToManager::Ping { number: self.watch.ping });
+        self.watch.ping
     }
 
     /// It has closed its end: it ends, or it has gone mad.

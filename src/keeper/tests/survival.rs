@@ -22,6 +22,8 @@ crate::tests!(
     a_broken_manager_is_replaced_by_one_that_worked,
     last_words_are_heard,
     signals_wait_for_a_manager,
+    a_signal_dies_with_the_manager_that_was_told,
+    a_signal_that_comes_again_before_it_is_dealt_with_is_lost,
     reexecution_keeps_everything,
     reexecution_without_a_program_goes_on,
     a_hopeless_session_can_be_ended,
@@ -371,6 +373,49 @@ fn signals_wait_for_a_manager() {
     }
     assert_eq!(manager.signal(1, 0, false), nix::libc::ESRCH);
     assert!(manager.backlog().is_empty(), "{:?}", manager.backlog());
+}
+
+fn a_signal_dies_with_the_manager_that_was_told() {
+    let world = World::new();
+    let is_term = |message: &ToManager| match message {
+        ToManager::Signal { signal: nix::libc::SIGTERM, .. } => Some(()),
+        _ => None,
+    };
+    let (mut manager, _) = world.ready();
+    world.signal_keeper(Signal::SIGTERM);
+    manager.wait("the signal", is_term);
+    // It was told, and has not answered the ping that came after it.
+    manager.die();
+    let (mut manager, _) = world.ready();
+    manager.wait("the signal once more", is_term);
+    world.signal_keeper(Signal::SIGSEGV);
+    drop(manager);
+    let (mut manager, _) = world.ready();
+    manager.wait("the signal after the keeper's crash", is_term);
+    // The next thing it hears is a ping, which it answers.
+    world.signal_keeper(Signal::SIGHUP);
+    manager.wait("another signal", |message| {
+        matches!(message, ToManager::Signal { signal: nix::libc::SIGHUP, .. }).then_some(())
+    });
+    manager.die();
+    let (mut manager, _) = world.ready();
+    assert_eq!(manager.signal(1, 0, false), nix::libc::ESRCH);
+    assert!(!manager.backlog().iter().any(|message| is_term(message).is_some()), "{:?}", manager.backlog());
+}
+
+fn a_signal_that_comes_again_before_it_is_dealt_with_is_lost() {
+    let world = World::new();
+    let is_hup = |message: &ToManager| match message {
+        ToManager::Signal { signal: nix::libc::SIGHUP, .. } => Some(()),
+        _ => None,
+    };
+    let (mut manager, _) = world.ready();
+    for _ in 0..100 {
+        world.signal_keeper(Signal::SIGHUP);
+        manager.wait("the signal", is_hup);
+        world.signal_keeper(Signal::SIGHUP);
+        manager.wait("the same signal again", is_hup);
+    }
 }
 
 fn reexecution_keeps_everything() {

@@ -39,7 +39,10 @@ impl Turn<'_> {
         for ticket in known {
             match entries.get(&ticket) {
                 Some(entry) => self.hear_of(entry),
-                None => self.miss(ticket),
+                None => match self.successor(ticket, &entries) {
+                    Some(entry) => self.go_on_with(ticket, entry),
+                    None => self.miss(ticket),
+                },
             }
         }
         for entry in entries.values() {
@@ -126,6 +129,43 @@ impl Turn<'_> {
         }
     }
 
+    /// Where the newest frames are lost: the process that runs now in place of one that the keeper has been told to forget.
+    fn successor<'a>(&self, ticket: u64, entries: &BTreeMap<u64, &'a RollCallEntry>) -> Option<&'a RollCallEntry> {
+        let (_, instance, process) = self.state.process(ticket)?;
+        let is_up =
+            is_on_its_way_up(instance.state) || matches!(instance.state, JobState::PostStart | JobState::Running);
+        if process.kind != ProcessKind::Main || instance.goal != Goal::Start || !is_up || ticket >= HIGHEST_NUMBER {
+            return None;
+        }
+        let label = spawn::label(process.kind, &instance.class, &instance.name);
+        let is_it = |entry: &&RollCallEntry| {
+            matches!(entry.condition, RollCallCondition::Running { .. })
+                && entry.label == label
+                && self.state.process(entry.ticket).is_none()
+        };
+        entries.range(ticket + 1..=HIGHEST_NUMBER).map(|(_, entry)| *entry).rfind(is_it)
+    }
+
+    /// The end of one process and the start of the next are lost, and the instance has the next one.
+    fn go_on_with(&mut self, ticket: u64, entry: &RollCallEntry) {
+        let Some((number, instance, before)) = self.state.process(ticket) else { return };
+        let (title, pid, kind) = (instance.title(), before.pid, ProcessKind::Main);
+        let is_waited_for = is_on_its_way_up(instance.state);
+        let expect = self.state.classes.get(&*instance.class).map(|record| record.definition.expect);
+        let awaits = expect.filter(|_| is_waited_for).map_or(0, Expect::awaits);
+        self.commit(Change::ProcessEnded { ticket });
+        let (ticket, label) = (entry.ticket, entry.label.clone());
+        // What is noted is not asked for, because it runs.
+        self.commit(Change::StrayNoted { ticket, pid: entry.pid, label });
+        self.commit(Change::ProcessRequested { instance: number, kind, ticket, awaits });
+        self.commit(Change::StrayAdopted { ticket });
+        self.log(Priority::Warn, || {
+            let before = if pid == 0 { "that was asked for".into() } else { format!("({pid})") };
+            format!("{title} main process {before} has ended unheard of; process {} runs in its place", entry.pid)
+        });
+        self.hear_of(entry);
+    }
+
     /// A process that only we know: the keeper has not heard of it yet, or its table was damaged.
     fn miss(&mut self, ticket: u64) {
         let Some((_, instance, process)) = self.state.process(ticket) else { return };
@@ -183,4 +223,9 @@ impl Turn<'_> {
             self.advance(number);
         }
     }
+}
+
+/// Whether its main process is being started, or has still to say that it is ready.
+fn is_on_its_way_up(state: JobState) -> bool {
+    matches!(state, JobState::Spawning | JobState::Spawned)
 }

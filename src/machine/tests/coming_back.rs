@@ -128,6 +128,16 @@ fn a_fork_that_nobody_has_heard_of_is_one_and_one_that_was_not_is_none() {
 }
 
 #[test]
+fn one_that_is_ready_by_other_means_than_forks_is_not_ready_because_it_has_none() {
+    for expect in ["stop", "notify"] {
+        let (mut state, ticket) = running(&format!("expect {expect}\nexec job\n"));
+        let outcome = come_back(&mut state, vec![entry(ticket, PID, RUNNING)]);
+        assert!(!has_forked(&outcome), "{expect}: {:?}", outcome.changes);
+        assert_eq!(job_state(&state), Some(JobState::Spawned), "{expect}");
+    }
+}
+
+#[test]
 fn an_end_names_the_process_that_has_ended() {
     for (pid, forked) in [(PID, false), (PID + 1, true)] {
         let (mut state, ticket) = running("exec job\n");
@@ -140,15 +150,69 @@ fn an_end_names_the_process_that_has_ended() {
 
 #[test]
 fn who_is_being_started_or_has_no_number_of_ours_is_a_stranger() {
-    for (ticket, condition, is_ours) in
-        [(7, RUNNING, true), (7, RollCallCondition::Starting, false), (u64::MAX, RUNNING, false)]
-    {
+    const HIGHEST: u64 = 1 << 62;
+    for (ticket, condition, is_ours) in [
+        (7, RUNNING, true),
+        (7, RollCallCondition::Starting, false),
+        (HIGHEST, RUNNING, true),
+        (HIGHEST + 1, RUNNING, false),
+        (u64::MAX, RUNNING, false),
+    ] {
         let mut state = State::default();
         define(&mut state, "exec job\n");
         come_back(&mut state, vec![entry(ticket, PID, condition)]);
         assert_eq!(state.process(ticket).is_some(), is_ours, "{ticket}");
         assert_eq!(state.strays().any(|(stray, _)| stray == ticket), !is_ours, "{ticket}");
     }
+}
+
+/// Asked for and not heard of yet, or running: with the newest frames lost, the keeper has forgotten that one long ago.
+#[test]
+fn a_job_whose_process_was_replaced_unheard_of_is_started_beside_it() {
+    for text in ["respawn\nexec job\n", "respawn\nexpect fork\nexec job\n", "respawn\nexpect stop\nexec job\n"] {
+        for (mut state, before) in [started(text), running(text)] {
+            let ticket = before + 5;
+            let mut other = entry(before + 6, PID + 2, RUNNING);
+            other.label = machine::spawn::label(ProcessKind::Main, "job", "other");
+            let condition = RollCallCondition::Running { forks_left: 0, has_stopped: text.contains("stop") };
+            let outcome = come_back(&mut state, vec![entry(ticket, PID + 1, condition), other]);
+            assert!(state.process(before).is_none(), "{text} {before} {:?}", outcome.changes);
+            assert_eq!(process(&state, ticket).pid, PID + 1);
+            assert_eq!(job_state(&state), Some(JobState::Running), "{text}");
+            let is_spawn = |effect: &Effect| matches!(effect, Effect::Spawn(_));
+            assert!(!outcome.effects.iter().any(is_spawn), "{:?}", outcome.effects);
+            assert!(!state.strays().any(|(stray, _)| stray == ticket));
+        }
+    }
+}
+
+#[test]
+fn a_process_that_is_not_the_next_of_its_job_is_taken_for_it() {
+    let label = |kind| machine::spawn::label(kind, "job", "");
+    let starting = RollCallCondition::Starting;
+    for (ticket, label, condition) in [
+        (50, label(ProcessKind::PostStart), RUNNING),
+        (50, label(ProcessKind::Main), starting),
+        ((1 << 62) + 1, label(ProcessKind::Main), RUNNING),
+    ] {
+        let (mut state, before) = running("exec job\n");
+        let stranger = RollCallEntry { ticket, label, ..entry(ticket, PID + 1, condition) };
+        come_back(&mut state, vec![stranger]);
+        assert!(state.process(ticket).is_none() && state.process(before).is_none());
+        assert_eq!(job_state(&state), None);
+    }
+    // One that is older.
+    let (mut state, before) = running("exec job\n");
+    come_back(&mut state, vec![entry(before - 1, PID + 1, RUNNING)]);
+    assert!(state.process(before - 1).is_none());
+    // The job was on its way down: that way is behind it.
+    let (mut state, before) = running("exec job\n");
+    let caller = Caller { connection: 1, serial: 2, sender: None };
+    let call = Call::Stop { class: "job".into(), environment: Vec::new(), wait: false };
+    turn(&mut state, Input::Call(caller, call));
+    let outcome = come_back(&mut state, vec![entry(before + 5, PID + 1, RUNNING)]);
+    assert_eq!((process(&state, before + 5).pid, job_state(&state)), (PID + 1, Some(JobState::Running)));
+    assert!(outcome.effects.iter().any(|effect| matches!(effect, Effect::Announce(..))));
 }
 
 #[test]

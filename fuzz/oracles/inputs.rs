@@ -142,7 +142,9 @@ fn roll_call(draw: &mut Draw<'_>) -> RollCall {
         }
     });
     let (connections, files) = (draw.list(3, |draw| u64::from(draw.byte() % 4)), draw.list(2, Draw::text));
-    RollCall { is_restart, reason: draw.text(), entries, connections, files, highest_number: draw.number() }
+    let (reason, highest_number) = (draw.text(), draw.number());
+    let classes = draw.list(2, |draw| class(draw.one_of(&JOBS), &job(draw)));
+    RollCall { is_restart, reason, entries, connections, files, highest_number, classes }
 }
 
 fn call(draw: &mut Draw<'_>) -> Call {

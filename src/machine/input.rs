@@ -164,6 +164,9 @@ pub struct RollCall {
     pub connections: Vec<u64>,
     /// Descriptors still held that came with events ([`Call::Emit`]), by name.
     pub files: Vec<String>,
+    /// What the job files say, where a part of the journal is lost: to recognize what runs. They come with the roll call, because
+    /// before it nothing is decided.
+    pub classes: Vec<Class>,
 }
 
 /// One line of the keeper's table.

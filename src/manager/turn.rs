@@ -226,6 +226,8 @@ pub trait Turn: World {
     /// As the world's.
     fn take_over(&mut self, arrival: Arrival, recovery: &Recovery) -> io::Result<()> {
         self.take(Input::Settings(Box::new(arrival.settings)))?;
+        // With the journal lost, or its newest frames, the roll call needs the job files to recognize what runs.
+        let classes = if recovery.has_lost() { self.job_files() } else { Vec::new() };
         let call = RollCall {
             is_restart: arrival.reason != Reason::Boot,
             reason: recovery.reason.clone(),
@@ -233,13 +235,8 @@ pub trait Turn: World {
             highest_number: arrival.highest_number,
             connections: arrival.connections,
             files: arrival.files,
+            classes,
         };
-        if recovery.has_lost() {
-            // With the journal lost, or its newest frames, the roll call needs the job files to recognize what runs.
-            for class in self.job_files() {
-                self.take(Input::Define(Box::new(class)))?;
-            }
-        }
         self.take(Input::RollCall(call))?;
         if self.memory().state.log_priority() == Priority::Message
             && let Some(priority) = arrival.log_priority

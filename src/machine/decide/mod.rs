@@ -155,7 +155,7 @@ impl Turn<'_> {
         self.state.next_id
     }
 
-    fn define(&mut self, class: Box<Class>) {
+    pub(super) fn define(&mut self, class: Box<Class>) {
         let name = class.name.clone();
         match self.state.classes.get(&name) {
             None => {

@@ -3,6 +3,7 @@
 //! There is no other reconciliation. What the keeper has done since the journal's last frame comes in as if it had been
 //! told just now, and what it has not done is asked for again.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::sync::Arc;
@@ -30,6 +31,7 @@ impl Turn<'_> {
             self.announce(Announcement::Restarted(generation));
         }
         self.see_numbers(call);
+        call.classes.iter().for_each(|class| self.define(Box::new(class.clone())));
         self.release_files(call);
         let gone: Vec<u64> =
             self.state.connections.keys().copied().filter(|number| !call.connections.contains(number)).collect();

@@ -30,6 +30,8 @@ struct Small {
     told: Vec<u64>,
     /// How many they were each time they left.
     pushed: Vec<usize>,
+    /// Processes that the keeper was to start.
+    spawned: Vec<u64>,
     /// What the job files say.
     files: Vec<Class>,
 }
@@ -47,7 +49,8 @@ impl World for Small {
         self.sent.push(message);
         Ok(())
     }
-    fn spawn(&mut self, _ticket: u64) -> io::Result<()> {
+    fn spawn(&mut self, ticket: u64) -> io::Result<()> {
+        self.spawned.push(ticket);
         Ok(())
     }
     fn announce(&mut self, number: u64, announcement: &Announcement) {
@@ -86,8 +89,9 @@ fn come_back(disk: &MemoryStorage, failed_starts: u32) -> (Small, Recovery) {
     let occasion = Occasion { reason, failed_starts, restarts: 1, session: 1 };
     let resumed: Resumed<_> = go_on(Some(Log::open(disk.clone(), OPTIONS).unwrap()), &occasion, Recovery::default());
     let (memory, recovery) = Memory::of(resumed);
-    let (sent, log, told, pushed, files) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    (Small { memory, now_ms: 1_000, sent, log, told, pushed, files }, recovery)
+    let (sent, log, told, pushed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (spawned, files) = (Vec::new(), Vec::new());
+    (Small { memory, now_ms: 1_000, sent, log, told, pushed, spawned, files }, recovery)
 }
 
 /// A manager that has begun, on a disk of its own.
@@ -240,11 +244,8 @@ fn what_has_forked_before_its_start_was_heard_of_is_ready() {
     }
 }
 
-/// A manager dies amid a cascade that takes several turns, and has told nothing of the first one. The next one goes on with the
-/// second, and must not take the first for told.
-#[test]
-fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
-    let (disk, mut world) = begin();
+/// Two jobs that start each other for ever; gives back the number of the first announcement of it.
+fn begin_cascade(world: &mut Small) -> u64 {
     for (name, text) in [("one", "start on stopped other\ntask\n"), ("other", "start on stopped one\ntask\n")] {
         let class = machine::parse::parse_class(name, text.as_bytes()).unwrap();
         world.take(Input::Define(Box::new(class))).unwrap();
@@ -253,11 +254,20 @@ fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
     let first = world.told.last().unwrap() + 1;
     let caller = Caller { connection: 1, serial: 1, sender: None };
     let start = Call::Start { class: "one".into(), environment: Vec::new(), wait: false };
-    // That so much is told is noted in the next frame; without it, nobody knows that it was told.
-    let mut frames = 0;
     world.take(Input::Call(caller, start)).unwrap();
     assert_eq!(world.memory.state.next_deadline_ms(), Some(0), "there is more to do than one turn does");
+    first
+}
+
+/// A manager dies amid a cascade that takes several turns, and has told nothing of the first one. The next one goes on with the
+/// second, and must not take the first for told.
+#[test]
+fn what_was_not_told_amid_a_cascade_is_told_by_the_next_manager() {
+    let (disk, mut world) = begin();
+    let first = begin_cascade(&mut world);
     drop(world);
+    // That so much is told is noted in the next frame; without it, nobody knows that it was told.
+    let mut frames = 0;
     let log = Log::open(disk.clone(), OPTIONS).unwrap();
     for frame in &log.1.frames {
         frames = frame.sequence;
@@ -301,6 +311,26 @@ fn a_job_whose_definition_is_not_believed_any_more_keeps_its_process() {
     let instance = world.memory.state.find("daemon", "").expect("its file is still there");
     assert_eq!((instance.state, instance.processes[0].pid), (JobState::Running, 100));
     assert!(!world.sent.iter().any(|message| matches!(message, ToKeeper::Spawn(_))), "{:?}", world.sent);
+}
+
+/// The newest frames are not believed, and what is left ends amid a cascade. What the job files say now has to be known before the
+/// roll call's processes are looked at; but the cascade must not go on before the keeper has said which numbers it knows.
+#[test]
+fn a_number_that_the_keeper_knows_is_not_given_out_before_the_roll_call() {
+    const HIGHEST: u64 = 1_000_000;
+    let (disk, mut world) = begin();
+    begin_cascade(&mut world);
+    let mut files: Vec<Class> =
+        ["one", "other"].map(|name| world.memory.state.class(name).unwrap().definition.clone()).into();
+    files.push(machine::parse::parse_class("daemon", b"start on stopped one\nexec daemon\n").unwrap());
+    world.take(Input::Tick).unwrap();
+    drop(world);
+    let (mut world, recovery) = come_back(&disk, 3);
+    assert!(recovery.has_lost() && world.memory.state.next_deadline_ms() == Some(0));
+    world.files = files;
+    let arrival = Arrival { highest_number: HIGHEST, ..arrival(Reason::ManagerEnded(ExitStatus::Code(1)), Vec::new()) };
+    world.take_over(arrival, &recovery).unwrap();
+    assert!(!world.spawned.is_empty() && world.spawned.iter().all(|&ticket| ticket > HIGHEST), "{:?}", world.spawned);
 }
 
 /// A process that ends at once has two messages of the keeper waiting: who listens is woken once. None of what is told may leave

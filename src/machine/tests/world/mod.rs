@@ -323,9 +323,7 @@ impl World {
         for again in (0..times).rev() {
             self.state = replay(&self.journal);
             self.turn(Input::Settings(Box::new(self.settings.clone())));
-            if self.state.classes().next().is_none() {
-                self.read_files();
-            }
+            let is_lost = self.state.classes().next().is_none();
             let call = RollCall {
                 is_restart: true,
                 reason: "a crash".into(),
@@ -333,6 +331,7 @@ impl World {
                 highest_number: self.keeper.highest_number,
                 connections: self.connections.clone(),
                 files: self.files_held.clone(),
+                classes: self.files.values().filter(|_| is_lost).cloned().collect(),
             };
             let outcome = self.turn(Input::RollCall(call));
             if again == 0 {
@@ -346,12 +345,6 @@ impl World {
             self.state.classes().map(|(name, _)| name.into()).filter(|name| !self.files.contains_key(name)).collect();
         self.inbox.extend(gone.into_iter().map(Input::Remove));
         self.inbox.extend(waiting);
-    }
-
-    fn read_files(&mut self) {
-        for class in self.files.clone().into_values() {
-            self.turn(Input::Define(Box::new(class)));
-        }
     }
 
     fn crash_and_recover(&mut self, times: usize, again: Option<Input>) {

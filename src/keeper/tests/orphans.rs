@@ -1,7 +1,7 @@
 //! The keeper of a session is killed, and another one is started for the same session.
 
 use crate::world::{Manager, Start, World, children, exists, own_path, request, stat, until};
-use keeper::protocol::{Condition, ExitStatus, Finish, Reason, ToKeeper, ToManager};
+use keeper::protocol::{Condition, ExitStatus, Finish, Reason, ToKeeper};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::path::{Path, PathBuf};
@@ -119,23 +119,19 @@ fn processes_of_a_killed_keeper_are_taken_over() {
 /// SIGTERM and then SIGKILL is how sessions are ended from outside, and the next login takes over what is left.
 fn what_a_killed_session_was_sent_ends_the_next_one() {
     let Some(runtime) = Runtime::new() else { return };
-    let is_term = |message: &ToManager| match message {
-        ToManager::Signal { signal: nix::libc::SIGTERM, .. } => Some(()),
-        _ => None,
-    };
     let mut first = runtime.start("c1");
     let (mut manager, _) = first.ready();
     manager.spawn(request(1, &["sleep", "600"]));
     let pid = manager.spawned(1);
     first.signal_keeper(Signal::SIGTERM);
-    manager.wait("the signal", is_term);
+    manager.told_of(Signal::SIGTERM);
     kill_keeper(&mut first, manager);
     let second = runtime.start("c1");
     let (mut manager, roll_call) = second.ready();
     assert_eq!(roll_call.entries[0].pid, pid);
     assert_eq!(manager.signal(1, Signal::SIGKILL as i32, false), 0);
     manager.exited(1);
-    assert!(!manager.backlog().iter().any(|message| is_term(message).is_some()), "{:?}", manager.backlog());
+    assert!(!manager.was_told_of(Signal::SIGTERM));
 }
 
 fn ends_and_signals_of_adopted_processes() {

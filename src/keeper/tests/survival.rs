@@ -354,18 +354,12 @@ fn signals_wait_for_a_manager() {
     world.signal_keeper(Signal::SIGSEGV);
     drop(manager);
     let (mut manager, _) = world.ready();
-    let mut wait_for = |wanted: Signal| {
-        manager.wait("a signal", |message| match message {
-            ToManager::Signal { signal, sender_pid, .. } if *signal == wanted as i32 => Some(*sender_pid),
-            _ => None,
-        })
-    };
     for signal in [Signal::SIGHUP, Signal::SIGTERM, Signal::SIGUSR1] {
-        assert_eq!(wait_for(signal), std::process::id().cast_signed());
+        assert_eq!(manager.told_of(signal), std::process::id().cast_signed());
     }
     for signal in [Signal::SIGINT, Signal::SIGWINCH, Signal::SIGPWR] {
         world.signal_keeper(signal);
-        wait_for(signal);
+        manager.told_of(signal);
     }
     // Not for the manager, and no reason to die.
     for signal in [Signal::SIGUSR2, Signal::SIGQUIT, Signal::SIGPIPE, Signal::SIGALRM] {
@@ -377,44 +371,32 @@ fn signals_wait_for_a_manager() {
 
 fn a_signal_dies_with_the_manager_that_was_told() {
     let world = World::new();
-    let is_term = |message: &ToManager| match message {
-        ToManager::Signal { signal: nix::libc::SIGTERM, .. } => Some(()),
-        _ => None,
-    };
     let (mut manager, _) = world.ready();
     world.signal_keeper(Signal::SIGTERM);
-    manager.wait("the signal", is_term);
+    manager.told_of(Signal::SIGTERM);
     // It was told, and has not answered the ping that came after it.
     manager.die();
     let (mut manager, _) = world.ready();
-    manager.wait("the signal once more", is_term);
+    manager.told_of(Signal::SIGTERM);
     world.signal_keeper(Signal::SIGSEGV);
     drop(manager);
     let (mut manager, _) = world.ready();
-    manager.wait("the signal after the keeper's crash", is_term);
-    // The next thing it hears is a ping, which it answers.
+    manager.told_of(Signal::SIGTERM);
+    // The next thing that it hears is the ping, which it answers.
     world.signal_keeper(Signal::SIGHUP);
-    manager.wait("another signal", |message| {
-        matches!(message, ToManager::Signal { signal: nix::libc::SIGHUP, .. }).then_some(())
-    });
+    manager.told_of(Signal::SIGHUP);
     manager.die();
     let (mut manager, _) = world.ready();
     assert_eq!(manager.signal(1, 0, false), nix::libc::ESRCH);
-    assert!(!manager.backlog().iter().any(|message| is_term(message).is_some()), "{:?}", manager.backlog());
+    assert!(!manager.was_told_of(Signal::SIGTERM));
 }
 
 fn a_signal_that_comes_again_before_it_is_dealt_with_is_lost() {
     let world = World::new();
-    let is_hup = |message: &ToManager| match message {
-        ToManager::Signal { signal: nix::libc::SIGHUP, .. } => Some(()),
-        _ => None,
-    };
     let (mut manager, _) = world.ready();
-    for _ in 0..100 {
+    for _ in 0..200 {
         world.signal_keeper(Signal::SIGHUP);
-        manager.wait("the signal", is_hup);
-        world.signal_keeper(Signal::SIGHUP);
-        manager.wait("the same signal again", is_hup);
+        manager.told_of(Signal::SIGHUP);
     }
 }
 

@@ -352,6 +352,16 @@ impl Manager {
         }
     }
 
+    /// Waits to be told of a signal to the keeper; who sent it.
+    pub(crate) fn told_of(&mut self, wanted: Signal) -> i32 {
+        self.wait("a signal", |message| sender_of(message, wanted))
+    }
+
+    /// Whether it was told of such a signal as well, and nobody has waited for it.
+    pub(crate) fn was_told_of(&self, wanted: Signal) -> bool {
+        self.backlog.iter().any(|message| sender_of(message, wanted).is_some())
+    }
+
     /// Messages that came and were not waited for.
     pub(crate) fn backlog(&self) -> &[ToManager] {
         &self.backlog
@@ -485,4 +495,12 @@ pub(crate) fn environment(entries: &[&str]) -> Environment {
     let mut environment = Environment::default();
     entries.iter().for_each(|entry| environment.push(entry.as_bytes()).expect("no NUL"));
     environment
+}
+
+/// Of a signal that the manager is told of: who sent it.
+fn sender_of(message: &ToManager, wanted: Signal) -> Option<i32> {
+    match message {
+        ToManager::Signal { signal, sender_pid, .. } if *signal == wanted as i32 => Some(*sender_pid),
+        _ => None,
+    }
 }

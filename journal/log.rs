@@ -321,11 +321,13 @@ impl<S: Storage> Log<S> {
             return Ok(Quarantined { frames, files });
         }
         let cut = survey(&self.storage, Some(sequence))?;
-        let before = (self.position, self.active.take());
-        self.position = Position { sequence: before.0.sequence, ..cut.position };
+        let before = self.position;
+        self.position = Position { sequence: before.sequence, ..cut.position };
         if let Err(error) = self.begin_anew(cut.copy_aside) {
             let needed_bytes = self.capacity_for(0);
-            (self.position, self.active) = before;
+            // What is written to stays what it has become: room may have been made with that very segment, or the one that goes on
+            // without these frames may be there.
+            self.position = before;
             return Err(if error.is_no_room() { QuarantineError::NoRoom { needed_bytes } } else { error.into() });
         }
         files = self.set_aside(&cut.move_aside)?;

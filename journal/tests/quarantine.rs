@@ -100,6 +100,41 @@ fn a_quarantine_that_fails_leaves_a_log_that_works() {
     }
 }
 
+/// The checkpoint covers all but the last frame, and there is room for another segment only without the one that frame is in.
+fn a_frame_too_many() -> (MemoryStorage, Log<MemoryStorage>) {
+    let disk = MemoryStorage::new();
+    let (mut log, _) = Log::open(disk.clone(), options()).unwrap();
+    log.append(&payload(1, 1000)).unwrap();
+    log.checkpoint(b"0123456789abcdef").unwrap();
+    log.append(&payload(2, 1000)).unwrap();
+    disk.set_capacity(Some(disk.files().values().map(|content| content.len() as u64).sum()));
+    (disk, log)
+}
+
+#[test]
+fn what_gave_way_to_a_quarantine_that_fails_is_written_to() {
+    let (calm, mut log) = a_frame_too_many();
+    calm.start_trace();
+    log.quarantine_from(2).unwrap();
+    let trace = calm.trace();
+    assert!(trace.iter().any(|operation| matches!(operation, Operation::Remove { .. })), "{trace:?}");
+    for operation in 0..trace.len() {
+        let (disk, mut log) = a_frame_too_many();
+        disk.set_fault(Some(Fault { operation, arriving_bytes: 0, effect: FaultEffect::Fail }));
+        let is_err = log.quarantine_from(2).is_err();
+        // The state without that frame is put into a checkpoint before anything else is appended.
+        disk.set_capacity(None);
+        log.checkpoint(b"fedcba9876543210").unwrap();
+        let sequence = log.append(b"after").unwrap();
+        drop(log);
+        let (_log, found) = Log::open(disk, options()).unwrap();
+        let checkpoint = found.checkpoint.map(|checkpoint| checkpoint.state);
+        assert_eq!(checkpoint.as_deref(), Some(&b"fedcba9876543210"[..]), "operation {operation}, {is_err}");
+        let sequences: Vec<u64> = found.frames.iter().map(|frame| frame.sequence).collect();
+        assert_eq!(sequences, [sequence], "operation {operation} of {trace:?}: {:?}", found.report);
+    }
+}
+
 #[test]
 fn names_in_the_quarantine_survive_a_loss_of_power() {
     let options = Options { durability: Durability::Fsync, ..options() };

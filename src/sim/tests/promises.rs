@@ -36,6 +36,7 @@ fn what_was_found_once_stays_found() {
         (1_033_095, "a reload took the place of a SIGKILL that was still on its way"),
         (1_043_216, "a frame that was believed again, after a time without a journal, knew the process of before"),
         (3_003_929, "with frames set aside, a number that the keeper knew was given out before the roll call"),
+        (3_029_816, "a segment that gave way to a quarantine that failed was still written to"),
         (43, "a checkpoint from before the first startup event was taken for an empty journal"),
     ];
     for (seed, story) in stories {

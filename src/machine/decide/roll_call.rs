@@ -134,9 +134,9 @@ impl Turn<'_> {
     /// Where the newest frames are lost: the process that runs now in place of one that the keeper has been told to forget.
     fn successor<'a>(&self, ticket: u64, entries: &BTreeMap<u64, &'a RollCallEntry>) -> Option<&'a RollCallEntry> {
         let (_, instance, process) = self.state.process(ticket)?;
-        let is_up =
-            is_on_its_way_up(instance.state) || matches!(instance.state, JobState::PostStart | JobState::Running);
-        if process.kind != ProcessKind::Main || instance.goal != Goal::Start || !is_up || ticket >= HIGHEST_NUMBER {
+        let has_come_up = matches!(instance.state, JobState::PostStarting | JobState::PostStart | JobState::Running);
+        let is_up = is_on_its_way_up(instance.state) || has_come_up;
+        if process.kind != ProcessKind::Main || instance.goal != Goal::Start || !is_up {
             return None;
         }
         let label = spawn::label(process.kind, &instance.class, &instance.name);
@@ -145,7 +145,8 @@ impl Turn<'_> {
                 && entry.label == label
                 && self.state.process(entry.ticket).is_none()
         };
-        entries.range(ticket + 1..=HIGHEST_NUMBER).map(|(_, entry)| *entry).rfind(is_it)
+        let newest_first = entries.range(..=HIGHEST_NUMBER).rev().map(|(_, entry)| *entry);
+        newest_first.take_while(|entry| entry.ticket > ticket).find(is_it)
     }
 
     /// The end of one process and the start of the next are lost, and the instance has the next one.

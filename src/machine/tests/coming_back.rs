@@ -2,9 +2,9 @@
 
 use machine::Outcome;
 use machine::change::Change;
-use machine::effect::{Caller, Effect};
+use machine::effect::{Announcement, Caller, Effect};
 use machine::input::{Call, Input, RollCall, RollCallCondition, RollCallEntry};
-use machine::job::{Cause, JobState, Process, ProcessKind};
+use machine::job::{Cause, Goal, JobState, Process, ProcessKind};
 use machine::state::State;
 
 const PID: i32 = 70;
@@ -57,6 +57,15 @@ fn process(state: &State, ticket: u64) -> &Process {
 
 fn job_state(state: &State) -> Option<JobState> {
     state.find("job", "").map(|instance| instance.state)
+}
+
+fn logged(outcome: &Outcome) -> Vec<&str> {
+    fn text(change: &Change) -> Option<&str> {
+        let Change::Announced(announcement) = change else { return None };
+        let Announcement::Log(_, text) = announcement.as_ref() else { return None };
+        Some(text)
+    }
+    outcome.changes.iter().filter_map(text).collect()
 }
 
 fn has_forked(outcome: &Outcome) -> bool {
@@ -170,7 +179,7 @@ fn who_is_being_started_or_has_no_number_of_ours_is_a_stranger() {
 #[test]
 fn a_job_whose_process_was_replaced_unheard_of_is_started_beside_it() {
     for text in ["respawn\nexec job\n", "respawn\nexpect fork\nexec job\n", "respawn\nexpect stop\nexec job\n"] {
-        for (mut state, before) in [started(text), running(text)] {
+        for ((mut state, before), is_heard_of) in [(started(text), false), (running(text), true)] {
             let ticket = before + 5;
             let mut other = entry(before + 6, PID + 2, RUNNING);
             other.label = machine::spawn::label(ProcessKind::Main, "job", "other");
@@ -179,11 +188,60 @@ fn a_job_whose_process_was_replaced_unheard_of_is_started_beside_it() {
             assert!(state.process(before).is_none(), "{text} {before} {:?}", outcome.changes);
             assert_eq!(process(&state, ticket).pid, PID + 1);
             assert_eq!(job_state(&state), Some(JobState::Running), "{text}");
+            let words =
+                if is_heard_of { "main process (70) has ended" } else { "main process that was asked for has ended" };
+            assert!(logged(&outcome).iter().any(|line| line.contains(words)), "{:?}", logged(&outcome));
             let is_spawn = |effect: &Effect| matches!(effect, Effect::Spawn(_));
             assert!(!outcome.effects.iter().any(is_spawn), "{:?}", outcome.effects);
             assert!(!state.strays().any(|(stray, _)| stray == ticket));
         }
     }
+}
+
+#[test]
+fn a_job_that_was_ready_waits_for_the_forks_of_its_next_process() {
+    let (mut state, before) = running("respawn\nexpect fork\nexec job\n");
+    turn(&mut state, Input::Forked { ticket: before, pid: PID + 1, start_time_ticks: 6, forks_left: 0 });
+    assert_eq!(job_state(&state), Some(JobState::Running));
+    let condition = RollCallCondition::Running { forks_left: 1, has_stopped: false };
+    let outcome = come_back(&mut state, vec![entry(before + 5, PID + 2, condition)]);
+    assert_eq!((process(&state, before + 5).awaits, job_state(&state)), (0, Some(JobState::Running)));
+    assert!(outcome.effects.contains(&Effect::Settle(before + 5)));
+}
+
+/// A post-start process, and jobs that are being stopped or started anew.
+#[test]
+fn only_a_main_process_that_is_to_stay_has_another_one_in_its_place() {
+    let (class, environment): (String, Vec<String>) = ("job".into(), Vec::new());
+    let stop = Call::Stop { class: class.clone(), environment: environment.clone(), wait: false };
+    let start = Call::Start { class, environment, wait: false };
+    // While there is another process to wait for, and while it ends.
+    let with_another = "exec job\npost-start exec other\n";
+    for (text, calls, up) in [(with_another, vec![stop.clone()], true), ("exec job\n", vec![stop, start], false)] {
+        let (mut state, before) = running(text);
+        for (serial, call) in (2..).zip(calls) {
+            turn(&mut state, Input::Call(Caller { connection: 1, serial, sender: None }, call));
+        }
+        let instance = state.find("job", "").expect("it is there");
+        let is_up = matches!(instance.state, JobState::PostStarting | JobState::Running);
+        assert_eq!(
+            (is_up, instance.goal == Goal::Start),
+            (up, !up),
+            "{text}: {:?} {:?}",
+            instance.state,
+            instance.goal
+        );
+        let outcome = come_back(&mut state, vec![entry(before + 5, PID + 1, RUNNING)]);
+        assert!(logged(&outcome).iter().all(|line| !line.contains("unheard of")), "{:?}", logged(&outcome));
+    }
+    let (mut state, main) = running("exec job\npost-start exec other\n");
+    let instance = state.find("job", "").expect("it is there");
+    let before = instance.processes.iter().find(|process| process.ticket != main).expect("post-start").ticket;
+    turn(&mut state, Input::Spawned { ticket: before, pid: PID + 1, start_time_ticks: 6 });
+    let label = machine::spawn::label(ProcessKind::PostStart, "job", "");
+    let stranger = RollCallEntry { label, ..entry(before + 5, PID + 2, RUNNING) };
+    come_back(&mut state, vec![entry(main, PID, RUNNING), stranger]);
+    assert!(state.process(before + 5).is_none() && state.process(main).is_some());
 }
 
 #[test]

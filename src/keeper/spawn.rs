@@ -26,7 +26,7 @@ const FIRST_WAIT: Duration = Duration::from_millis(10);
 
 /// How long after its process was made a program runs, as a rule; then the keeper looks, once. To be woken by exec itself would be
 /// to take the processor from that very program, wherever the scheduler has no other one for the keeper.
-const USUAL_EXEC: Duration = Duration::from_micros(100);
+const USUAL_EXEC: Duration = Duration::from_micros(150);
 
 /// A process that is to be made.
 #[derive(Debug)]

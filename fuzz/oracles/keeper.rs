@@ -150,7 +150,7 @@ fn spawn_request(draw: &mut Draw<'_>) -> SpawnRequest {
 
 fn to_keeper(draw: &mut Draw<'_>) -> ToKeeper {
     let ticket = draw.number();
-    match draw.below(12) {
+    match draw.below(13) {
         0 => ToKeeper::Ready,
         1 => ToKeeper::Spawn(Box::new(spawn_request(draw))),
         2 => ToKeeper::SpawnLarge,
@@ -165,6 +165,7 @@ fn to_keeper(draw: &mut Draw<'_>) -> ToKeeper {
         8 => ToKeeper::Reexecute,
         9 => ToKeeper::Finish(Finish::Exit(draw.byte())),
         10 => ToKeeper::Finish(Finish::Reboot(integer(draw))),
+        11 => ToKeeper::SignalTaken { signal: integer(draw) },
         _ => ToKeeper::Settle { ticket },
     }
 }

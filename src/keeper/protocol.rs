@@ -90,6 +90,11 @@ pub enum ToKeeper {
         /// Which one.
         ticket: Ticket,
     },
+    /// What follows from a [`ToManager::Signal`] is in the journal: the next manager need not be told of it.
+    SignalTaken {
+        /// Signal number.
+        signal: i32,
+    },
 }
 
 /// How the keeper ends.

@@ -1,7 +1,7 @@
 //! Signals to init: into the table, and from there to a manager.
 //!
-//! They are told to a manager until one has answered that it has dealt with them, so that none is lost when a manager or the
-//! keeper crashes meanwhile. Just then one may be told twice.
+//! They are told to one manager after the other, until one says that what follows from them is in its journal, so that none is
+//! lost when a manager or the keeper crashes meanwhile. Just then one may be told twice.
 
 use crate::crash;
 use crate::processes;
@@ -29,7 +29,8 @@ pub(crate) struct Signals {
 /// How far the manager has been told of a signal.
 #[derive(Clone, Copy, Debug, Default)]
 struct Told {
-    /// The ping that was sent after it; none if it was not told.
+    /// The number of the ping that comes after it; none if it was not told. A manager answers it when it has dealt with all that
+    /// came before, also one that is so old that it says nothing of signals.
     ping: Option<u64>,
     /// Whether it came again since; then it is told again after the answer, however often it came, as with signal(7).
     again: bool,
@@ -108,22 +109,33 @@ impl Keeper {
             let sender_pid = one.sender_pid.load(Ordering::Relaxed);
             let sender_uid = one.sender_uid.load(Ordering::Relaxed);
             self.outgoing.push_back(ToManager::Signal { signal, sender_pid, sender_uid });
-            self.signals.told[place] = Told { ping: Some(self.ping()), again: false };
+            self.signals.told[place] = Told { ping: Some(self.watch.next_ping()), again: false };
         }
     }
 
-    /// The manager has dealt with all that it was told before this ping: its changes are in the journal.
-    pub(crate) fn signals_taken(&mut self, ping: u64) {
+    /// The manager has dealt with this one.
+    pub(crate) fn signal_taken(&mut self, signal: i32) {
+        let pending = &self.table.head().pending;
+        if let Some(place) = pending.iter().position(|one| one.signal.load(Ordering::Relaxed) == signal) {
+            self.put_away(place);
+        }
+    }
+
+    /// The manager has dealt with all that it was told before this ping.
+    pub(crate) fn signals_answered(&mut self, ping: u64) {
         for place in 0..self.signals.told.len() {
-            let told = &mut self.signals.told[place];
-            if told.ping.is_none_or(|sent| sent > ping) {
-                continue;
+            if self.signals.told[place].ping.is_some_and(|next| next <= ping) {
+                self.put_away(place);
             }
-            if std::mem::take(told).again {
-                self.tell_signal(place);
-            } else {
-                self.table.head().pending[place].signal.store(0, Ordering::Relaxed);
-            }
+        }
+    }
+
+    fn put_away(&mut self, place: usize) {
+        let told = std::mem::take(&mut self.signals.told[place]);
+        if told.again {
+            self.tell_signal(place);
+        } else if told.ping.is_some() {
+            self.table.head().pending[place].signal.store(0, Ordering::Relaxed);
         }
     }
 }

@@ -401,8 +401,9 @@ impl Keeper {
             }
             ToKeeper::Pong { number } => {
                 self.watch.answered(number);
-                self.signals_taken(number);
+                self.signals_answered(number);
             }
+            ToKeeper::SignalTaken { signal } => self.signal_taken(signal),
             ToKeeper::Reexecute => self.end_manager(Afterwards::Reexecute),
             ToKeeper::Finish(Finish::Exit(status)) if self.is_system && !is_container() => {
                 say!("process 1 cannot exit (with {status}): ask for a reboot");

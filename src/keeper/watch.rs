@@ -129,6 +129,11 @@ impl Watch {
         [self.next_beat, self.kill_at, self.start_at].into_iter().flatten().min()
     }
 
+    /// The number of the ping that comes next.
+    pub(crate) fn next_ping(&self) -> u64 {
+        self.ping + 1
+    }
+
     pub(crate) fn answered(&mut self, number: u64) {
         if number == self.ping {
             self.unanswered = 0;
@@ -268,16 +273,10 @@ impl Keeper {
             self.watch.kill_at = Some(now + LAST_WORDS);
             return;
         }
+        self.watch.ping += 1;
         self.watch.unanswered += 1;
         self.watch.next_beat = Some(now + deadline / (PINGS + 1));
-        self.ping();
-    }
-
-    /// Asks the manager for an answer, which it gives when it has dealt with all that it was told before; its number.
-    pub(crate) fn ping(&mut self) -> u64 {
-        self.watch.ping += 1;
         self.outgoing.push_back(ToManager::Ping { number: self.watch.ping });
-        self.watch.ping
     }
 
     /// It has closed its end: it ends, or it has gone mad.

@@ -266,13 +266,13 @@ pub trait Turn: World {
     fn hear(&mut self, message: ToManager) -> io::Result<()> {
         match message {
             ToManager::Ping { number } => self.send(ToKeeper::Pong { number }),
-            ToManager::Signal { signal, .. } => match translate::signal(signal, self.in_container()) {
-                Some(signal) => self.take(Input::Signal(signal)),
-                None => {
-                    self.reconnect_bus();
-                    Ok(())
+            ToManager::Signal { signal, .. } => {
+                match translate::signal(signal, self.in_container()) {
+                    Some(signal) => self.take(Input::Signal(signal))?,
+                    None => self.reconnect_bus(),
                 }
-            },
+                self.send(ToKeeper::SignalTaken { signal })
+            }
             message => match translate::input(message) {
                 Some(input) => self.take(input),
                 None => Ok(()),

@@ -221,7 +221,7 @@ impl Keeper {
                     slot.settle();
                 }
             }
-            ToKeeper::Pong { .. } | ToKeeper::SpawnLarge | ToKeeper::Reexecute => {}
+            ToKeeper::Pong { .. } | ToKeeper::SignalTaken { .. } | ToKeeper::SpawnLarge | ToKeeper::Reexecute => {}
         }
         true
     }

@@ -24,6 +24,7 @@ crate::tests!(
     signals_wait_for_a_manager,
     a_signal_dies_with_the_manager_that_was_told,
     a_signal_that_comes_again_before_it_is_dealt_with_is_lost,
+    an_old_manager_is_told_of_a_signal_for_ever,
     reexecution_keeps_everything,
     reexecution_without_a_program_goes_on,
     a_hopeless_session_can_be_ended,
@@ -374,7 +375,7 @@ fn a_signal_dies_with_the_manager_that_was_told() {
     let (mut manager, _) = world.ready();
     world.signal_keeper(Signal::SIGTERM);
     manager.told_of(Signal::SIGTERM);
-    // It was told, and has not answered the ping that came after it.
+    // It was told, and does not say that it has dealt with it.
     manager.die();
     let (mut manager, _) = world.ready();
     manager.told_of(Signal::SIGTERM);
@@ -382,11 +383,12 @@ fn a_signal_dies_with_the_manager_that_was_told() {
     drop(manager);
     let (mut manager, _) = world.ready();
     manager.told_of(Signal::SIGTERM);
-    // The next thing that it hears is the ping, which it answers.
+    manager.send(ToKeeper::SignalTaken { signal: Signal::SIGTERM as i32 });
     world.signal_keeper(Signal::SIGHUP);
     manager.told_of(Signal::SIGHUP);
     manager.die();
     let (mut manager, _) = world.ready();
+    manager.told_of(Signal::SIGHUP);
     assert_eq!(manager.signal(1, 0, false), nix::libc::ESRCH);
     assert!(!manager.was_told_of(Signal::SIGTERM));
 }
@@ -397,7 +399,25 @@ fn a_signal_that_comes_again_before_it_is_dealt_with_is_lost() {
     for _ in 0..200 {
         world.signal_keeper(Signal::SIGHUP);
         manager.told_of(Signal::SIGHUP);
+        world.signal_keeper(Signal::SIGHUP);
+        manager.send(ToKeeper::SignalTaken { signal: Signal::SIGHUP as i32 });
+        manager.told_of(Signal::SIGHUP);
+        manager.send(ToKeeper::SignalTaken { signal: Signal::SIGHUP as i32 });
     }
+}
+
+/// It says nothing of signals, but answers pings.
+fn an_old_manager_is_told_of_a_signal_for_ever() {
+    let world = with_heartbeat(300);
+    let (mut manager, _) = world.ready();
+    world.signal_keeper(Signal::SIGTERM);
+    manager.told_of(Signal::SIGTERM);
+    manager.spawn(request(1, &["sleep", "0.5"]));
+    manager.exited(1);
+    manager.die();
+    let (mut manager, _) = world.ready();
+    assert_eq!(manager.signal(2, 0, false), nix::libc::ESRCH);
+    assert!(!manager.was_told_of(Signal::SIGTERM));
 }
 
 fn reexecution_keeps_everything() {

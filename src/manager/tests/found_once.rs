@@ -333,6 +333,17 @@ fn a_number_that_the_keeper_knows_is_not_given_out_before_the_roll_call() {
     assert!(!world.spawned.is_empty() && world.spawned.iter().all(|&ticket| ticket > HIGHEST), "{:?}", world.spawned);
 }
 
+/// The keeper tells the next manager of it, until it hears that.
+#[test]
+fn a_signal_is_dealt_with_when_what_follows_from_it_is_in_the_journal() {
+    let (disk, mut world) = begin();
+    let signal = nix::libc::SIGTERM;
+    let before = digest(&world.memory.state);
+    world.hear(ToManager::Signal { signal, sender_pid: 1, sender_uid: 0 }).unwrap();
+    assert_eq!(world.sent.last(), Some(&ToKeeper::SignalTaken { signal }));
+    assert_eq!((found(&disk), before == digest(&world.memory.state)), (digest(&world.memory.state), false));
+}
+
 /// A process that ends at once has two messages of the keeper waiting: who listens is woken once. None of what is told may leave
 /// before all that it says is in the journal, or be noted as told before it has left.
 #[test]

@@ -12,6 +12,8 @@ use std::sync::atomic::Ordering;
 
 /// Zombies of nobody that are kept while a ticket may still want to follow them, at most.
 const KEPT_ZOMBIES: usize = 32;
+/// The same while such a ticket's process has ended, and what it has left is decided when another has ended, too.
+const KEPT_ZOMBIES_SHORTLY: usize = 1024;
 
 impl Keeper {
     /// Deals with every child whose state has changed.
@@ -88,10 +90,12 @@ impl Keeper {
         }
         // Only now, when those that ended are known: what they have left is among these.
         let orphans = self.orphans(!followed.is_empty());
+        // Whoever has left one of them runs its program, whether that was told yet or not.
+        self.read_statuses();
         let known: Vec<Known> = self.table.processes().filter_map(|(_, slot)| Known::of(slot)).collect();
+        let ended: Vec<i32> = followed.iter().map(|(ticket, _)| ticket.pid).collect();
         if followed.is_empty() {
-            self.reap_strangers(&known, &orphans);
-            return false;
+            return self.reap_strangers(&known, &orphans, &ended);
         }
         let mut left = orphans;
         let mut goes_on = false;
@@ -108,10 +112,7 @@ impl Keeper {
                 None => self.ended(ticket.pid, status),
             }
         }
-        if !goes_on {
-            self.reap_strangers(&known, &left);
-        }
-        goes_on
+        goes_on || self.reap_strangers(&known, &left, &ended)
     }
 
     /// A ticket's process has forked and ended: the ticket goes on as the child.
@@ -161,13 +162,21 @@ impl Keeper {
         }
     }
 
-    fn reap_strangers(&mut self, known: &[Known], orphans: &[Orphan]) {
+    /// Reaps what no ticket may want. Not where another of those that may has ended since `ended` did, because some of these may be
+    /// what that one has left; then there is more to do: whether that is so.
+    fn reap_strangers(&mut self, known: &[Known], orphans: &[Orphan], ended: &[i32]) -> bool {
+        let ends_now =
+            |slot: &Slot| is_waiting(slot) && !ended.contains(&slot.pid()) && processes::ended(slot.pid()).is_some();
+        if self.table.processes().any(|(_, slot)| ends_now(slot)) {
+            return true;
+        }
+        let limit = if ended.is_empty() { KEPT_ZOMBIES } else { KEPT_ZOMBIES_SHORTLY };
         let zombies: Vec<&Orphan> = orphans.iter().filter(|orphan| orphan.stat.is_zombie).collect();
         let kept: Vec<i32> = zombies
             .iter()
             .rev()
             .filter(|orphan| follow::is_wanted(orphan, known))
-            .take(KEPT_ZOMBIES)
+            .take(limit)
             .map(|orphan| orphan.stat.pid)
             .collect();
         for pid in zombies.iter().map(|orphan| orphan.stat.pid).filter(|pid| !kept.contains(pid)) {
@@ -176,6 +185,7 @@ impl Keeper {
             }
             self.let_go(pid);
         }
+        false
     }
 }
 

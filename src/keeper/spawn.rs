@@ -191,6 +191,12 @@ impl Keeper {
         }
     }
 
+    /// Reads what all starting processes have to say by now.
+    pub(crate) fn read_statuses(&mut self) {
+        let indices: Vec<usize> = self.starting.keys().copied().collect();
+        indices.into_iter().for_each(|index| self.status_arrived(index));
+    }
+
     /// The status pipe of a starting process has something to say.
     pub(crate) fn status_arrived(&mut self, index: usize) {
         let Some(starting) = self.starting.get(&index) else { return };

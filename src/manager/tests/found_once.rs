@@ -310,7 +310,7 @@ fn a_job_whose_definition_is_not_believed_any_more_keeps_its_process() {
     world.take_over(arrival(Reason::ManagerEnded(ExitStatus::Code(1)), vec![entry]), &recovery).unwrap();
     let instance = world.memory.state.find("daemon", "").expect("its file is still there");
     assert_eq!((instance.state, instance.processes[0].pid), (JobState::Running, 100));
-    assert!(!world.sent.iter().any(|message| matches!(message, ToKeeper::Spawn(_))), "{:?}", world.sent);
+    assert!(world.spawned.is_empty(), "{:?}", world.spawned);
 }
 
 /// The newest frames are not believed, and what is left ends amid a cascade. What the job files say now has to be known before the

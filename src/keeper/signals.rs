@@ -8,6 +8,7 @@ use crate::processes;
 use crate::supervise::Keeper;
 use keeper::container::shutdown_signal;
 use keeper::protocol::ToManager;
+use keeper::table::PENDING_SIGNALS;
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -23,7 +24,7 @@ const FORWARDED: [Signal; 6] =
 pub(crate) struct Signals {
     descriptor: SignalFd,
     /// By place in the table.
-    told: [Told; 8],
+    told: [Told; PENDING_SIGNALS],
 }
 
 /// How far the manager has been told of a signal.
@@ -42,7 +43,7 @@ impl Signals {
         let mut mask = SigSet::all();
         crash::FATAL.into_iter().for_each(|signal| mask.remove(signal));
         let descriptor = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        Ok(Self { descriptor, told: [Told::default(); 8] })
+        Ok(Self { descriptor, told: Default::default() })
     }
 }
 
@@ -96,7 +97,7 @@ impl Keeper {
 
     /// Tells the manager, which has just become ready, what none before has dealt with.
     pub(crate) fn tell_pending_signals(&mut self) {
-        self.signals.told = [Told::default(); 8];
+        self.signals.told = Default::default();
         for place in 0..self.signals.told.len() {
             self.tell_signal(place);
         }

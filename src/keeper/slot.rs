@@ -20,6 +20,9 @@ pub(crate) const SLOT_BYTES: usize = 256;
 /// How many strings of an environment are remembered to know a process by (see [`Slot::markers`]).
 pub const MARKERS: usize = 8;
 
+/// How many signals may wait for a manager at a time; there are fewer that it is told of.
+pub const PENDING_SIGNALS: usize = 8;
+
 pub(crate) const FREE: u32 = 0;
 pub(crate) const TICKET: u32 = 1;
 pub(crate) const HELD: u32 = 2;
@@ -50,7 +53,7 @@ pub struct Head {
     /// The soft and hard limit of open files that the keeper was started with, which its children get back; 0: unknown.
     pub open_files: [AtomicU64; 2],
     /// Signals that no manager has taken yet.
-    pub pending: [Pending; 8],
+    pub pending: [Pending; PENDING_SIGNALS],
     /// The number that the session goes by, see [`crate::place`]; 0: that of the process.
     pub session: AtomicI32,
     pub(crate) unused: AtomicU32,

@@ -12,7 +12,7 @@ use crate::protocol::{ExitStatus, LABEL_MAX_BYTES, NAME_MAX_BYTES, Stage, Ticket
 use crate::slot::OWNER_WORDS;
 use crate::slot::process_word;
 use crate::slot::{EXITED, FAILED, FREE, HEAD_BYTES, HELD, MAGIC, RUNNING, SLOT_BYTES, STARTING, TICKET, VERSION};
-pub use crate::slot::{Head, MARKERS, Owner, Pending, Slot, State, hash};
+pub use crate::slot::{Head, MARKERS, Owner, PENDING_SIGNALS, Pending, Slot, State, hash};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::fs::File;
